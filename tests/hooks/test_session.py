@@ -1,0 +1,212 @@
+"""A run object: shaped like W&B's, and its lines survive the process."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import hooks
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def lines(path):
+    return [json.loads(line) for line in Path(path).read_text(encoding="ascii").splitlines()]
+
+
+def test_a_run_leaves_header_history_summary_and_finish(tmp_path):
+    run = hooks.init(
+        "p", "d20", stage="sft", config={"depth": 20}, dir=tmp_path, run_id="r1", parent="base"
+    )
+    run.log({"train/loss": 2.5}, step=7)
+    run.config.update({"lr": 0.1}, allow_val_change=True)
+    run.summary["best"] = 1.0
+    run.finish()
+
+    head, row, config, summary, finish = lines(run.path)
+    stated = {key: head[key] for key in ("project", "name", "stage", "run_id", "parent_run_id")}
+    assert stated == {
+        "project": "p", "name": "d20", "stage": "sft", "run_id": "r1", "parent_run_id": "base"
+    }  # fmt: skip
+    assert head["config"] == {"depth": 20}
+    assert (row["step"], row["train/loss"]) == (7, 2.5)
+    assert config["config"] == {"lr": 0.1}
+    assert summary["summary"] == {"best": 1.0}
+    assert (finish["exit_code"], finish["dropped"]) == (0, 0)
+
+
+def test_the_step_is_found_as_nanochat_logs_it_and_counted_where_there_is_none(tmp_path):
+    run = hooks.init("p", dir=tmp_path)
+    run.log({"step": 40, "train/loss": 2.5})
+    run.log({"train/loss": 2.5})
+    run.log({"step": 9, "train/loss": 2.5}, step=41)
+    run.finish()
+
+    rows = [line for line in lines(run.path) if "_kind" not in line]
+    assert [row["step"] for row in rows] == [40, 1, 41]
+    assert [row.get("_=step") for row in rows] == [None, None, 9]
+
+
+def test_nothing_that_is_logged_can_raise_into_the_loop(tmp_path, capsys):
+    run = hooks.init("p", dir=tmp_path)
+    run.log({"x": object()}, step=1)
+    run.log({"x": 1.0}, step="seven")
+    run.log(None, step=1)
+    run.finish()
+    run.log({"x": 1.0}, step=2)
+    run.finish()
+
+    assert lines(run.path)[-1]["dropped"] == 3
+    said = capsys.readouterr().err
+    assert said.count("could not log") == 4
+    assert "'x' is a object" in said
+
+
+def test_an_exception_in_the_loop_is_a_failed_run(tmp_path):
+    with pytest.raises(ZeroDivisionError), hooks.init("p", dir=tmp_path) as run:
+        run.log({"x": math.inf}, step=1)
+        _ = 1 / 0
+
+    assert lines(run.path)[-1]["exit_code"] == 1
+
+
+def test_two_runs_of_one_id_never_share_a_file(tmp_path):
+    paths = {
+        hooks.init("p", dir=tmp_path, run_id="r").path for _ in range(3) if not time.sleep(0.005)
+    }
+
+    assert len(paths) == 3
+
+
+def test_a_resume_without_a_run_id_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="run_id"):
+        hooks.init("p", dir=tmp_path, resume=3)
+
+
+def test_a_resumed_run_says_from_which_step(tmp_path):
+    known = hooks.init("p", dir=tmp_path, run_id="r", resume=300)
+    first = hooks.init("p", dir=tmp_path, run_id="s", resume=0)
+    unknown = hooks.init("p", dir=tmp_path, run_id="t", resume=True)
+    new = hooks.init("p", dir=tmp_path, run_id="u")
+
+    said = [
+        (h["resumed"], h["resume_step"])
+        for h in (lines(r.path)[0] for r in (known, first, unknown, new))
+    ]
+    assert said == [(True, 300), (True, 0), (True, None), (False, None)]
+
+
+LOOP = """
+import sys, hooks
+run = hooks.init("p", dir=sys.argv[1], wandb=False)
+for step in range(10**9):
+    run.log({"train/loss": 1.0 / (step + 1), "train/mfu": 40.0}, step=step)
+    sys.stdout.write(f"{step}\\n")
+    sys.stdout.flush()
+"""
+
+
+@pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGTERM])
+def test_no_signal_loses_a_line_that_log_has_returned_for(tmp_path, death):
+    """Killed at a random moment, the file holds every acknowledged step, whole."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", LOOP, str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    seen = [child.stdout.readline() for _ in range(100)]
+    time.sleep(random.random() / 5)
+    child.send_signal(death)
+    seen += child.stdout.read().splitlines(keepends=True)
+    child.wait()
+    acknowledged = [int(line) for line in seen if line.endswith(b"\n")]
+
+    (path,) = tmp_path.iterdir()
+    data = path.read_bytes()
+    assert data.endswith(b"\n")
+    steps = [json.loads(line)["step"] for line in data.splitlines()[1:]]
+    assert steps[: len(acknowledged)] == acknowledged
+    assert len(steps) - len(acknowledged) <= 1
+
+
+def test_a_full_disk_costs_lines_and_never_the_loop(tmp_path, capsys):
+    """A file that cannot grow (RLIMIT_FSIZE) stands for a full disk: a real failing write."""
+    code = """
+import resource, signal, sys, hooks
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+run = hooks.init("p", dir=sys.argv[1], wandb=False)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+for step in range(100):
+    run.log({"train/loss": 1.0}, step=step)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+run.log({"train/loss": 2.0}, step=100)
+run.finish()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    (path,) = tmp_path.iterdir()
+    good = []
+    for line in path.read_text(encoding="ascii").splitlines():
+        try:
+            good.append(json.loads(line))
+        except ValueError:
+            continue
+    steps = [line["step"] for line in good if "step" in line]
+    assert steps[-1] == 100
+    assert good[-1]["dropped"] == 100 - (len(steps) - 1)
+    assert done.stderr.count("could not log") == 1
+
+
+class Recorder:
+    """A W&B run object as far as the hooks use it."""
+
+    def __init__(self):
+        self.rows, self.finished, self.config, self.summary = [], None, {}, {}
+
+    def log(self, row):
+        self.rows.append(row)
+
+    def finish(self, exit_code):
+        self.finished = exit_code
+
+
+def test_a_given_wandb_run_gets_one_row_a_step_that_carries_the_step(tmp_path):
+    other = Recorder()
+    run = hooks.init("p", dir=tmp_path, wandb=other)
+    run.log({"train/loss": 1.0}, step=5)
+    run.finish(exit_code=3)
+
+    assert other.rows == [{"train/loss": 1.0, "step": 5}]
+    assert other.finished == 3
+
+
+def test_a_wandb_that_raises_is_left_behind_and_said_once(tmp_path, capsys):
+    class Broken(Recorder):
+        def log(self, row):
+            raise ConnectionError("secret-host:8080")
+
+    run = hooks.init("p", dir=tmp_path, wandb=Broken())
+    for step in range(3):
+        run.log({"train/loss": 1.0}, step=step)
+    run.finish()
+
+    said = capsys.readouterr().err
+    assert said.count("W&B failed (ConnectionError)") == 1
+    assert "secret-host" not in said
+    assert len(lines(run.path)) == 5
