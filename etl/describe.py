@@ -1,0 +1,247 @@
+"""A run's facts and history -> its rows in runs, segments, config, summary and keys. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from etl import naming
+from etl.project import Settings
+from etl.sources.reading import Facts
+from etl.stitch import Segment
+from hooks import record
+
+Row = dict[str, Any]
+
+
+def run_row(
+    project: str,
+    facts: Sequence[tuple[str, Facts]],
+    segments: Sequence[Segment],
+    history: pl.DataFrame,
+    settings: Settings,
+) -> Row:
+    """Return the run's row. *facts* are (source, facts) pairs, best first, as ``ordered`` gives."""
+
+    def first(name: str) -> Any:
+        return next((v for _, f in facts if (v := getattr(f, name)) not in (None, ())), None)
+
+    best = facts[0][1]
+    stages = [naming.stage_of(fact, settings.stages) for _, fact in facts]
+    known = [pair for pair in stages if pair[0] != "unknown"]
+    stage, reason = (known or stages)[0]
+    state, exit_code, ended_at = _state(_last_segment(facts, segments))
+    tags = sorted({tag for _, fact in facts for tag in fact.tags})
+    return {
+        "run_id": best.run_id,
+        "name": first("name") or best.run_id,
+        "project": project,
+        "source_project": first("source_project"),
+        "stage": stage,
+        "stage_reason": reason,
+        "state": state,
+        "era": None,
+        "created_at": _time(min((s.started_at for s in segments if s.started_at), default=None)),
+        "ended_at": _time(ended_at),
+        "parent_run_id": first("parent_run_id"),
+        "exit_code": exit_code,
+        "job_type": first("job_type"),
+        "group_name": first("group"),
+        "tags": json.dumps(tags) if tags else None,
+        "notes": first("notes"),
+        "script": first("script"),
+        "points": history.height,
+        "first_step": history["step"].min(),
+        "last_step": history["step"].max(),
+    }
+
+
+def ordered(
+    facts: Sequence[tuple[str, Facts]], precedence: Mapping[str, int]
+) -> list[tuple[str, Facts]]:
+    """Return (source, facts) pairs, the most trusted first and then the oldest."""
+    return sorted(
+        facts,
+        key=lambda pair: (
+            -precedence[pair[0]],
+            pair[1].rank,
+            pair[1].started_at or 0.0,
+            pair[1].segment_id,
+            -pair[1].rows,
+            pair[1].dump(),
+        ),
+    )
+
+
+def _last_segment(facts: Sequence[tuple[str, Facts]], segments: Sequence[Segment]) -> list[Facts]:
+    last = max((s for s in segments if s.rank == 0), key=lambda s: s.index, default=segments[-1])
+    return [f for _, f in facts if (f.segment_id, f.rank) == (last.segment_id, last.rank)]
+
+
+def _state(facts: Sequence[Facts]) -> tuple[str, int | None, float | None]:
+    """Return (state, exit code, end) as the best source that saw the end has it."""
+    done = [fact for fact in facts if fact.finished]
+    if not done:
+        return "unfinished", None, None
+    return "failed" if done[0].exit_code else "finished", done[0].exit_code, done[0].ended_at
+
+
+def segment_rows(
+    run_id: str,
+    facts: Sequence[tuple[str, Facts]],
+    segments: Sequence[Segment],
+    history: pl.DataFrame,
+) -> list[Row]:
+    """Return a row for each segment."""
+    counts = dict(history.group_by("segment").len().iter_rows())
+    rows = []
+    for segment in segments:
+        own = [f for _, f in facts if (f.segment_id, f.rank) == (segment.segment_id, segment.rank)]
+        state, exit_code, _ = _state(own)
+        versions = {name: text for fact in reversed(own) for name, text in fact.versions.items()}
+        began = segment.abandoned_from is not None and segment.last_step is not None
+        rows.append(
+            {
+                "run_id": run_id,
+                "segment": segment.index,
+                "segment_id": segment.segment_id,
+                "rank": segment.rank,
+                "started_at": _time(segment.started_at),
+                "resume_step": segment.resume_step,
+                "shift": segment.shift,
+                "state": state,
+                "exit_code": exit_code,
+                "points": counts.get(segment.index, 0),
+                "first_step": segment.first_step,
+                "last_step": segment.last_step,
+                "abandoned_from": segment.abandoned_from
+                if began and segment.abandoned_from <= segment.last_step  # type: ignore[operator]
+                else None,
+                "versions": json.dumps(versions, sort_keys=True) if versions else None,
+            }
+        )
+    return rows
+
+
+def config_rows(run_id: str, facts: Sequence[tuple[str, Facts]]) -> list[Row]:
+    """Return the config as it was asked for; the best source's word stands."""
+    config: dict[str, Any] = {}
+    for _, fact in reversed(facts):
+        config.update(flat(fact.config))
+    return [
+        {
+            "run_id": run_id,
+            "key": key,
+            "value": value if isinstance(value, str) or value is None else json.dumps(value),
+            "number": None if isinstance(value, str) else _number(value),
+            "kind": "requested",
+        }
+        for key, value in sorted(config.items())
+    ]
+
+
+def summary_rows(
+    run_id: str,
+    facts: Sequence[tuple[str, Facts]],
+    history: pl.DataFrame,
+    metric_of: Callable[[str], str],
+) -> list[Row]:
+    """Return last, min, max and best of every metric, and what the run reported beyond these.
+
+    NaN is never a min, max or best; a metric whose direction is not known has no best.
+    """
+    rows: list[Row] = []
+    ends: dict[str, float] = {}
+    numbers = history.filter(pl.col("value").is_not_null())
+    for (name,), group in numbers.group_by("metric", maintain_order=True):
+        metric, steps, values = str(name), group["step"], group["value"]
+        ends[metric] = values[-1]
+        for rule, at in _extremes(metric, values).items():
+            place = {"value": values[at], "step": steps[at], "text": None}
+            rows.append({"run_id": run_id, "metric": metric, "rule": rule, **place})
+    reported: dict[str, Any] = {}
+    for _, fact in reversed(facts):
+        reported.update({metric_of(key): value for key, value in flat(fact.summary).items()})
+    for metric, value in sorted(reported.items()):
+        number = record.number(value) if isinstance(value, str) else _number(value)
+        repeated = metric in ends and number is not None and _same(number, ends[metric])
+        if metric.startswith("_") or value is None or repeated:
+            continue
+        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        place = {"value": number, "step": None, "text": text if number is None else None}
+        rows.append({"run_id": run_id, "metric": metric, "rule": "reported", **place})
+    return rows
+
+
+def _extremes(metric: str, values: pl.Series) -> dict[str, int]:
+    """Return where the last, least, greatest and best of *values* stand."""
+    found = {"last": len(values) - 1}
+    comparable = values.fill_nan(None)
+    if comparable.null_count() < len(values):
+        found["min"] = comparable.arg_min() or 0
+        found["max"] = comparable.arg_max() or 0
+        known = naming.describe(metric)
+        if known and known.direction:
+            found["best"] = found[known.direction]
+    return found
+
+
+def key_rows(
+    run_id: str, facts: Sequence[tuple[str, Facts]], metric_of: Callable[[str], str]
+) -> list[Row]:
+    """Return every key as its source spells it. Of copies of one file the longest counts."""
+    longest: dict[tuple[str, str, int], Facts] = {}
+    for source, fact in facts:
+        place = (source, fact.segment_id, fact.rank)
+        if place not in longest or fact.rows > longest[place].rows:
+            longest[place] = fact
+    found: dict[tuple[str, str], Row] = {}
+    for (source, _, _), fact in sorted(longest.items()):
+        for key, count in [*fact.keys.items(), *((key, 0) for key in fact.roles)]:
+            role = fact.roles.get(key, "metric")
+            row = found.setdefault(
+                (source, key),
+                {
+                    "run_id": run_id,
+                    "source": source,
+                    "key": key,
+                    "metric": metric_of(key) if role == "metric" else None,
+                    "role": role,
+                    "points": 0,
+                },
+            )
+            row["points"] += count
+    return [found[place] for place in sorted(found)]
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested *values* as one dict with dotted keys; media and tables stay whole."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and value and "_type" not in value:
+            found.update(flat(value, f"{prefix}{key}."))
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value) if isinstance(value, (int, float)) else None
+    except OverflowError:
+        return None
+
+
+def _same(a: float, b: float) -> bool:
+    return a == b or (math.isnan(a) and math.isnan(b))
+
+
+def _time(seconds: float | None) -> datetime | None:
+    if seconds is None or not 0 <= seconds < 2**33:
+        return None
+    return datetime.fromtimestamp(round(seconds * 1e6) / 1e6, UTC).replace(tzinfo=None)

@@ -1,0 +1,47 @@
+"""What can go wrong -> an error that says what, where, what was done about it, what fixes it."""
+
+from __future__ import annotations
+
+DONE, BUG, USAGE, INCOMPLETE, NO_DATA, LOCKED = 0, 1, 2, 3, 4, 75
+
+
+class RunatlasError(Exception):
+    """An error for the person at the command line; ``code`` is the process's exit code."""
+
+    code = BUG
+
+    def __init__(self, what: str, *, where: str = "", done: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what, self.where, self.done, self.fix = what, where, done, fix
+
+    def __str__(self) -> str:
+        lines = [f"error: {self.where}: {self.what}" if self.where else f"error: {self.what}"]
+        if self.done:
+            lines.append(f"  {self.done}")
+        if self.fix:
+            lines.append(f"  fix: {self.fix}")
+        return "\n".join(lines)
+
+
+class UsageError(RunatlasError):
+    """Wrong usage, or a configuration or folder that cannot be used as it is."""
+
+    code = USAGE
+
+
+class IncompleteError(RunatlasError):
+    """Something was rejected and the person asked to stop at that (``--strict``)."""
+
+    code = INCOMPLETE
+
+
+class NoDataError(RunatlasError):
+    """There is nothing to work on."""
+
+    code = NO_DATA
+
+
+class LockedError(RunatlasError):
+    """Another process works on the same project."""
+
+    code = LOCKED

@@ -1,0 +1,127 @@
+"""The tables as they are now -> a snapshot of them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from datetime import datetime
+from importlib import metadata
+from pathlib import PurePath
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from etl import schema, snapshot, tables
+from etl.ingest import part_frame
+from etl.project import Project
+from etl.snapshot import Manifest, Part
+
+
+def take(con: duckdb.DuckDBPyConnection, project: Project, now: datetime) -> Manifest:
+    """Write a snapshot of the project's tables, of which only what changed is written, and note it.
+
+    The same tables give the same id, whenever, wherever and in whatever order they were filled.
+    """
+    parts = tuple(_table_part(con, project, name) for name in schema.TABLES if name != "history")
+    history = tuple(_history_parts(con, project))
+    identity = snapshot.identify(project.name, parts, history)
+    manifest = Manifest(
+        snapshot=identity,
+        project=project.name,
+        created_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        counts=_counts(con),
+        sources=dict(
+            tables.rows(con, "select source, count(*) from history group by source order by source")
+        ),
+        tables=parts,
+        history=history,
+        inputs=tuple(_inputs(con)),
+        versions=_versions(),
+    )
+    snapshot.write_manifest(project, manifest)
+    tables.rows(con, "update store.snapshots set is_current = false where snapshot <> ?", identity)
+    if tables.rows(con, "select 1 from store.snapshots where snapshot = ?", identity):
+        tables.rows(
+            con, "update store.snapshots set is_current = true where snapshot = ?", identity
+        )
+    else:
+        tables.rows(
+            con,
+            "insert into store.snapshots values (?, ?, ?, ?, true)",
+            *(identity, now.replace(tzinfo=None)),
+            *(manifest.counts["runs"], manifest.counts["points"]),
+        )
+    return manifest
+
+
+def current(con: duckdb.DuckDBPyConnection, project: Project) -> str | None:
+    """Return the id of the snapshot that holds the tables' state, if it is whole on disk."""
+    found = tables.rows(con, "select snapshot from store.snapshots where is_current")
+    if not found:
+        return None
+    identity = str(found[0][0])
+    if not (project.snapshots / f"{identity}.json").exists():
+        return None
+    manifest = snapshot.read_manifest(project, identity)
+    parts = {part.digest for part in (*manifest.tables, *manifest.history)}
+    return identity if all((project.parts / f"{d}.parquet").exists() for d in parts) else None
+
+
+def _table_part(con: duckdb.DuckDBPyConnection, project: Project, name: str) -> Part:
+    columns = [c for c in schema.TABLES[name] if c not in schema.PRIVATE.get(name, ())]
+    listed = ", ".join(columns)
+    # distinct: a copy of a file is quarantined twice, and is the same content
+    query = f"select distinct {listed} from {name}"
+    frame = tables.frame(con, query).sort(*_order(name, columns), nulls_last=False)
+    return snapshot.write_part(project.parts, name, frame)
+
+
+def _order(name: str, columns: list[str]) -> list[str]:
+    return [*schema.SORT[name], *(c for c in columns if c not in schema.SORT[name])]
+
+
+def _history_parts(con: duckdb.DuckDBPyConnection, project: Project) -> list[Part]:
+    parts = []
+    query = "select run_id, digest, rows from store.parts order by run_id"
+    for run_id, digest, rows in tables.rows(con, query):
+        part = Part(run_id, digest, rows)
+        if not (project.parts / f"{digest}.parquet").exists():  # someone removed it
+            select = "select * exclude (run_id) from history where run_id = ? order by metric, step"
+            frame = part_frame(run_id, tables.frame(con, select, run_id))
+            part = snapshot.write_part(project.parts, run_id, frame)
+        parts.append(part)
+    return parts
+
+
+def _counts(con: duckdb.DuckDBPyConnection) -> Mapping[str, int]:
+    queries = {
+        "runs": "select count(*) from runs",
+        "points": "select coalesce(sum(rows), 0)::bigint from store.parts",
+        "metrics": "select count(*) from metrics",
+        "quarantined": "select count(*) from quarantine",
+    }
+    return {name: tables.rows(con, query)[0][0] for name, query in queries.items()}
+
+
+def _inputs(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
+    query = "select path, kind, read_to, points, status from store.files where kind is not null"
+    found = {
+        (PurePath(path).name, kind, size, points, status)
+        for path, kind, size, points, status in tables.rows(con, query)
+    }
+    names = ("file", "kind", "bytes", "points", "status")
+    return [dict(zip(names, item, strict=True)) for item in sorted(found)]
+
+
+def _versions() -> dict[str, str]:
+    try:
+        own = metadata.version("runatlas")
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        own = "unknown"
+    return {
+        "runatlas": own,
+        "python": platform.python_version(),
+        "duckdb": duckdb.__version__,
+        "polars": pl.__version__,
+    }

@@ -1,0 +1,77 @@
+"""A key or a run, as a source spells it -> the canonical metric, the stage and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from etl import catalog
+from etl.sources.reading import Facts
+from hooks import record
+
+_PASS_AT = re.compile(r"pass@\d+")
+
+
+def metric_of(key: str, source_project: str | None, aliases: Mapping[str, str]) -> str:
+    """Return the metric that *key* of a run of *source_project* is; *aliases* are the person's."""
+    if key in aliases:
+        return aliases[key]
+    if source_project in catalog.PROJECT_STAGES:
+        return catalog.NANOCHAT_ALIASES.get(key, key)
+    return key
+
+
+def describe(metric: str) -> catalog.Metric | None:
+    """Return what is known of *metric*, or None."""
+    if metric in catalog.METRICS:
+        return catalog.METRICS[metric]
+    if _PASS_AT.fullmatch(metric):
+        return catalog.PASS_AT
+    return next((known for end, known in catalog.ENDINGS if metric.endswith(end)), None)
+
+
+def stage_of(facts: Facts, stages: Mapping[str, str]) -> tuple[str, str]:
+    """Return (stage, how it is known), never by what a run happens to be called.
+
+    In order: what the run says of itself, *stages* of ``project.toml``, the source project, the
+    script. A run that none of them places is ``unknown``.
+    """
+    said = [(facts.stage, facts.stage_from), (facts.job_type, "the run's job type")]
+    for word, where in said:
+        stage = _stage_word(word)
+        if stage:
+            return (
+                stage,
+                f"stated in {where}" if where == facts.stage_from else f"stated by {where}",
+            )
+    script = _module(facts.script)
+    for word, where in ((facts.source_project, "source project"), (script, "script")):
+        if word and word in stages:
+            return stages[word], f"project.toml says so of {where} {word}"
+    if facts.source_project in catalog.PROJECT_STAGES:
+        return catalog.PROJECT_STAGES[
+            facts.source_project
+        ], f"source project {facts.source_project}"
+    if script in catalog.SCRIPT_STAGES:
+        return catalog.SCRIPT_STAGES[script], f"script {script}"
+    return "unknown", _unknown(facts, script)
+
+
+def _stage_word(word: str | None) -> str | None:
+    lowered = (word or "").lower()
+    return lowered if lowered in record.STAGES else catalog.STAGE_WORDS.get(lowered)
+
+
+def _module(script: str | None) -> str | None:
+    """Return the last part of a module or file name: ``scripts.base_train`` -> ``base_train``."""
+    return script.removesuffix(".py").rsplit(".", 1)[-1] if script else None
+
+
+def _unknown(facts: Facts, script: str | None) -> str:
+    said = (
+        f"the run says {facts.stage!r}, which is no stage" if facts.stage else "the run says none"
+    )
+    project = (
+        f"source project {facts.source_project}" if facts.source_project else "no source project"
+    )
+    return f"{said}; {project} and {'script ' + script if script else 'no script'} imply none"

@@ -1,0 +1,236 @@
+"""Tables -> an immutable snapshot: a manifest over Parquet parts that are named by their content.
+
+A part's name is a hash of its values in canonical order, never of Parquet's bytes, so that neither
+order, time, path, machine nor library version changes it. A part that exists is not written again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import polars as pl
+
+from etl import schema
+from etl.errors import NoDataError, UsageError
+from etl.project import Project
+
+FORMAT = 1
+POINTER = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One Parquet file of a snapshot: whose rows, its content hash, how many rows."""
+
+    key: str  # a table's name, or for history a run id
+    digest: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a snapshot is made of. ``inputs`` says what was read and is no part of the identity."""
+
+    snapshot: str
+    project: str
+    created_at: str
+    counts: Mapping[str, int]
+    sources: Mapping[str, int]  # points by source
+    tables: tuple[Part, ...]
+    history: tuple[Part, ...]
+    inputs: tuple[Mapping[str, Any], ...]
+    versions: Mapping[str, str]
+
+
+def digest(frame: pl.DataFrame) -> str:
+    """Return a hash of the frame's columns, types and values, which must be in canonical order."""
+    state = hashlib.blake2b(digest_size=16)
+    for column in frame.get_columns():
+        state.update(f"{column.name}:{len(column)}:".encode())
+        if column.null_count() == len(column):
+            state.update(b"null")
+            continue
+        state.update(np.packbits(column.is_null().to_numpy()).tobytes())
+        if column.dtype == pl.String:
+            # sorted tables repeat their texts: hash each run of equal ones once
+            runs = column.fill_null("").rle().struct.unnest()
+            texts = [text.encode("utf-8", "surrogatepass") for text in runs["value"].to_list()]
+            state.update(runs["len"].cast(pl.Int64).to_numpy().astype("<i8").tobytes())
+            state.update(np.array([len(text) for text in texts], dtype="<i8").tobytes())
+            state.update(b"".join(texts))
+        elif column.dtype == pl.Float64:
+            values = column.fill_null(0.0).to_numpy().astype("<f8")
+            state.update(np.where(np.isnan(values), np.nan, values).tobytes())
+        else:
+            numbers = column.to_physical().cast(pl.Int64).fill_null(0)
+            state.update(numbers.to_numpy().astype("<i8").tobytes())
+    return state.hexdigest()
+
+
+def write_part(folder: Path, key: str, frame: pl.DataFrame) -> Part:
+    """Write *frame*, which is in canonical order, as a part, unless that content is there."""
+    name = digest(frame)
+    path = folder / f"{name}.parquet"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as file:
+            frame.write_parquet(file, compression="zstd", statistics=True)
+        publish(Path(file.name), path)
+    return Part(key, name, frame.height)
+
+
+def publish(written: Path, path: Path) -> None:
+    """Put the complete file *written* in the place of *path*, readable as any other file."""
+    written.chmod(0o644)
+    written.replace(path)
+
+
+def identify(project: str, tables: tuple[Part, ...], history: tuple[Part, ...]) -> str:
+    """Return the snapshot id: a hash of the project's name and of all its parts."""
+    parts = [
+        f"{kind}:{p.key}:{p.digest}" for kind, ps in (("t", tables), ("h", history)) for p in ps
+    ]
+    content = "\n".join([f"runatlas {FORMAT} {project}", *sorted(parts)])
+    return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def write_manifest(project: Project, manifest: Manifest) -> Path:
+    """Write the manifest, unless that snapshot is there already, and return its path."""
+    path = project.snapshots / f"{manifest.snapshot}.json"
+    if not path.exists():
+        document = {
+            "format": FORMAT,
+            "snapshot": manifest.snapshot,
+            "project": manifest.project,
+            "created_at": manifest.created_at,
+            "counts": dict(manifest.counts),
+            "sources": dict(manifest.sources),
+            "tables": [[p.key, p.digest, p.rows] for p in manifest.tables],
+            "history": [[p.key, p.digest, p.rows] for p in manifest.history],
+            "inputs": [dict(item) for item in manifest.inputs],
+            "versions": dict(manifest.versions),
+        }
+        replace_text(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
+    return path
+
+
+def point_to(project: Project, snapshot: str) -> None:
+    """Make *snapshot* the latest one."""
+    path = project.snapshots / POINTER
+    if not path.exists() or path.read_text(encoding="utf-8").strip() != snapshot:
+        replace_text(path, snapshot + "\n")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write *text* to *path* so that a reader sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8", newline="\n"
+    ) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    publish(Path(file.name), path)
+
+
+def read_manifest(project: Project, snapshot: str = POINTER) -> Manifest:
+    """Return the manifest of *snapshot*: an id, its unique beginning, or ``latest``.
+
+    Raises:
+        NoDataError: the project has no snapshot.
+        UsageError: it has no such snapshot, or one of a format that is not known here.
+    """
+    sync = f"python -m etl.sync --project {project.name}"
+    known = sorted(project.snapshots.glob("*.json"))
+    if not known:
+        raise NoDataError(
+            f"project {project.name} has no snapshot",
+            where=str(project.folder),
+            fix=sync + " PATH",
+        )
+    wanted = snapshot
+    if snapshot == POINTER:
+        try:
+            wanted = (project.snapshots / POINTER).read_text(encoding="utf-8").strip()
+        except FileNotFoundError:  # carried here without its pointer
+            wanted = max((_document(path)["created_at"], path.stem) for path in known)[1]
+    found = [path for path in known if path.stem.startswith(wanted)]
+    if len(found) != 1:
+        raise UsageError(
+            f"project {project.name} has {'no' if not found else 'more than one'} such snapshot",
+            where=f"{project.snapshots}/{wanted}",
+            done=f"it has {len(known)}: {', '.join(path.stem for path in known[:8])}",
+            fix="name one of these with --snapshot, or 'latest'",
+        )
+    document = _document(found[0])
+    return Manifest(
+        snapshot=document["snapshot"],
+        project=document["project"],
+        created_at=document["created_at"],
+        counts=document["counts"],
+        sources=document["sources"],
+        tables=tuple(Part(*part) for part in document["tables"]),
+        history=tuple(Part(*part) for part in document["history"]),
+        inputs=tuple(document["inputs"]),
+        versions=document["versions"],
+    )
+
+
+def _document(path: Path) -> dict[str, Any]:
+    fix = "sync with this version of runatlas, or remove the file"
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        form = document["format"]
+    except (ValueError, KeyError, TypeError):
+        raise UsageError("not a snapshot manifest", where=str(path), fix=fix) from None
+    if form != FORMAT:
+        raise UsageError(f"a manifest of format {form}, not {FORMAT}", where=str(path), fix=fix)
+    return document
+
+
+def connect(project: Project, manifest: Manifest) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory database with the snapshot's tables as views, named as in ``schema``.
+
+    Raises:
+        UsageError: a part of the snapshot is not there.
+    """
+    missing = [
+        part.digest
+        for part in (*manifest.tables, *manifest.history)
+        if not (project.parts / f"{part.digest}.parquet").exists()
+    ]
+    if missing:
+        raise UsageError(
+            f"{len(missing)} parts of snapshot {manifest.snapshot} are not there",
+            where=str(project.parts),
+            done="nothing was changed",
+            fix="copy the project's parts/ folder along with the manifest",
+        )
+    connection = duckdb.connect()
+    connection.execute("set timezone = 'UTC'").fetchall()
+    groups: dict[str, list[str]] = {name: [] for name in schema.TABLES}
+    for part in manifest.tables:
+        groups.setdefault(part.key, []).append(part.digest)
+    groups["history"] = [part.digest for part in manifest.history]
+    for name, digests in groups.items():
+        connection.execute(
+            _view(name, [project.parts / f"{d}.parquet" for d in digests])
+        ).fetchall()
+    return connection
+
+
+def _view(name: str, paths: list[Path]) -> str:
+    if not paths:
+        columns = ", ".join(f"null::{kind} as {c}" for c, kind in schema.TABLES[name].items())
+        return f"create view {name} as select {columns} where false"
+    quoted = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
+    return f"create view {name} as select * from read_parquet([{quoted}])"

@@ -1,0 +1,9 @@
+"""One reader for each format. A new format is a module here and an entry in ``ALL``."""
+
+from __future__ import annotations
+
+from etl.sources import foreign_jsonl, hooks_jsonl, wandb_offline
+from etl.sources.reading import Source
+
+ALL: tuple[Source, ...] = (hooks_jsonl.SOURCE, wandb_offline.SOURCE, foreign_jsonl.SOURCE)
+BY_KIND = {source.kind: source for source in ALL}

@@ -1,0 +1,93 @@
+"""JSONL that another program wrote, one flat or nested object a step -> points of one run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from etl.sources import jsonl
+from etl.sources.hooks_jsonl import SUFFIXES
+from etl.sources.reading import (
+    RUNTIME_KEYS,
+    STEP_KEYS,
+    TIME_KEYS,
+    Facts,
+    Reading,
+    Source,
+)
+
+# A file of one of these names says nothing about its run; the folder it lies in does.
+_GENERIC_STEMS = ("metrics", "log", "logs", "train", "history", "output")
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Whether *path* is a log of steps: its first complete lines hold a step and a number."""
+    return path.suffix in SUFFIXES and _step_key(head) is not None
+
+
+def read(path: Path, start: int, facts: Facts | None) -> Reading:
+    """Return what *path* holds from byte *start* on; *facts* are those of what came before."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    step_key = _step_key(head) or STEP_KEYS[0]
+    keys = _keys(head)
+    time_key = next((key for key in TIME_KEYS if key in keys), None)
+    lines = jsonl.read(path, start, step_key, time_key)
+    rejects = [*lines.rejects, *(event.place for event in lines.events)]
+    roles = {step_key: "step"}
+    if time_key:
+        roles[time_key] = "wall time"
+    if step_key != "_step":
+        roles["_step"] = "log index"
+    roles.update(dict.fromkeys(RUNTIME_KEYS, "runtime"))
+    points = lines.points.filter(~lines.points["key"].is_in(list(roles)))
+    facts = (facts or _facts(path, head)).counted(
+        lines.rows, points, {key: role for key, role in roles.items() if key in keys}
+    )
+    return Reading(facts, points, jsonl.numbered(path, start, rejects), lines.end)
+
+
+HEAD_BYTES = 64 * 1024
+
+
+def _objects(head: bytes) -> list[dict[str, object]]:
+    found = []
+    for line in head.split(b"\n")[:-1][:20]:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return found
+
+
+def _keys(head: bytes) -> set[str]:
+    return {key for value in _objects(head) for key in value}
+
+
+def _step_key(head: bytes) -> str | None:
+    objects = _objects(head)
+    for key in STEP_KEYS:
+        for value in objects:
+            number = isinstance(value.get(key), (int, float)) and not isinstance(value[key], bool)
+            if number and any(
+                isinstance(other, (int, float, dict))
+                for name, other in value.items()
+                if name != key
+            ):
+                return key
+    return None
+
+
+def _facts(path: Path, head: bytes) -> Facts:
+    generic = path.stem.lower() in _GENERIC_STEMS
+    name = path.resolve().parent.name if generic else path.stem
+    # the name too: two runs of one seed may well begin with the same line
+    content = name.encode("utf-8", "surrogatepass") + b"\n" + head.split(b"\n", 1)[0]
+    run_id = "jsonl-" + hashlib.blake2b(content, digest_size=5).hexdigest()
+    return Facts(run_id=run_id, segment_id=run_id, name=name)
+
+
+SOURCE = Source("jsonl", 55, recognises, read)

@@ -1,0 +1,132 @@
+"""What every source yields: the facts that a file states about its run, its points, its rejects."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+POINTS = pl.Schema(
+    {
+        "key": pl.String,  # as the source spells it
+        "step": pl.Int64,
+        "value": pl.Float64,
+        "text": pl.String,
+        "ts": pl.Float64,  # seconds since the epoch
+    }
+)
+
+STEP_KEYS = ("step", "_step", "iter", "iteration", "global_step", "trainer/global_step")
+TIME_KEYS = ("_ts", "_timestamp", "timestamp")
+RUNTIME_KEYS = ("_runtime",)
+SAID_STAGE = "training_stage"  # a text that the original visualiser's hooks log
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A piece of a file that was not understood; ``line`` is None where the file has no lines."""
+
+    at_byte: int
+    reason: str
+    raw: bytes
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one file says about the run it belongs to; None or empty where it is silent.
+
+    Times are seconds since the epoch. ``keys`` counts the points of each key as the source spells
+    it, ``roles`` names the keys that are no metrics.
+    """
+
+    run_id: str
+    segment_id: str
+    name: str | None = None
+    source_project: str | None = None
+    stage: str | None = None
+    stage_from: str | None = None
+    script: str | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    parent_run_id: str | None = None
+    finished: bool = False
+    exit_code: int | None = None
+    job_type: str | None = None
+    group: str | None = None
+    tags: tuple[str, ...] = ()
+    notes: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    rank: int = 0
+    resumed: bool = False
+    resume_step: int | None = None
+    log_index_steps: bool = False
+    rows: int = 0
+    keys: dict[str, int] = field(default_factory=dict)
+    roles: dict[str, str] = field(default_factory=dict)
+    first_step: int | None = None
+    last_step: int | None = None
+    current_step: int | None = None
+
+    def dump(self) -> str:
+        """Return the facts as JSON text."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def load(cls, text: str) -> Facts:
+        """Return the facts that ``dump`` wrote."""
+        values = json.loads(text)
+        return cls(**{**values, "tags": tuple(values["tags"])})
+
+    def counted(self, rows: int, points: pl.DataFrame, roles: dict[str, str]) -> Facts:
+        """Return the facts with what *rows* more rows, holding *points*, add to the counts."""
+        keys = dict(self.keys)
+        for key, count in points.group_by("key").len().sort("key").iter_rows():
+            keys[key] = keys.get(key, 0) + count
+        steps = [s for s in (self.first_step, points["step"].min()) if isinstance(s, int)]
+        lasts = [s for s in (self.last_step, points["step"].max()) if isinstance(s, int)]
+        said = points.filter(pl.col("key") == SAID_STAGE)["text"].drop_nulls()
+        stage = self.stage or (said[-1] if len(said) else None)
+        return dataclasses.replace(
+            self,
+            stage=stage,
+            stage_from=self.stage_from or (f"its metric {SAID_STAGE}" if stage else None),
+            rows=self.rows + rows,
+            keys=keys,
+            roles={**self.roles, **roles},
+            first_step=min(steps, default=None),
+            last_step=max(lasts, default=None),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one read of a file gave. ``end`` is the byte up to which it need not be read again."""
+
+    facts: Facts | None
+    points: pl.DataFrame
+    rejects: tuple[Reject, ...]
+    end: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A reader of one format. Where two give the same point, the greater ``precedence`` stands."""
+
+    kind: str
+    precedence: int
+    recognises: Callable[[Path, bytes], bool]
+    read: Callable[[Path, int, Facts | None], Reading]
+
+
+def no_points() -> pl.DataFrame:
+    """Return a frame of points without rows."""
+    return pl.DataFrame(schema=POINTS)

@@ -1,0 +1,86 @@
+"""All that the files of one run state -> its segments in order, and which steps of each stand.
+
+A resumed run replays the steps since its last checkpoint. From the step on at which a later
+segment began, an earlier one is abandoned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+from etl.sources.reading import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One process lifetime of a run.
+
+    ``shift`` is added to steps that are only log calls counted anew since a resume;
+    ``abandoned_from`` is the first step (shifted) that a later segment of this rank replaced.
+    """
+
+    index: int
+    segment_id: str
+    rank: int
+    started_at: float | None
+    resume_step: int | None
+    shift: int
+    first_step: int | None
+    last_step: int | None
+    abandoned_from: int | None
+
+
+def stitch(facts: Iterable[Facts]) -> list[Segment]:
+    """Return the segments of one run, oldest first, whatever the order of *facts*."""
+
+    def place(fact: Facts) -> tuple[str, int]:
+        return fact.segment_id, fact.rank
+
+    groups = [list(group) for _, group in groupby(sorted(facts, key=place), key=place)]
+    groups.sort(key=lambda group: (_start(group) or 0.0, group[0].segment_id, group[0].rank))
+    segments: list[Segment] = []
+    for group in groups:
+        segments.append(_segment(len(segments), group, segments))
+    return [_abandoned(segment, segments) for segment in segments]
+
+
+def _start(group: list[Facts]) -> float | None:
+    return min((f.started_at for f in group if f.started_at is not None), default=None)
+
+
+def _segment(index: int, group: list[Facts], before: list[Segment]) -> Segment:
+    rank = group[0].rank
+    earlier = [segment for segment in before if segment.rank == rank]
+    first = min((f.first_step for f in group if f.first_step is not None), default=None)
+    last = max((f.last_step for f in group if f.last_step is not None), default=None)
+    shift = 0
+    # current W&B SDKs count a resumed offline run's log calls from 0 again
+    if first == 0 and earlier and all(f.log_index_steps and f.resumed for f in group):
+        shift = 1 + max((s.last_step for s in earlier if s.last_step is not None), default=-1)
+    stated = [f.resume_step for f in group if f.resume_step is not None]
+    began = None if first is None else first + shift
+    return Segment(
+        index=index,
+        segment_id=group[0].segment_id,
+        rank=rank,
+        started_at=_start(group),
+        resume_step=(min(stated) if stated else began) if earlier or stated else None,
+        shift=shift,
+        first_step=began,
+        last_step=None if last is None else last + shift,
+        abandoned_from=None,
+    )
+
+
+def _abandoned(segment: Segment, segments: list[Segment]) -> Segment:
+    later = [
+        other.resume_step
+        for other in segments[segment.index + 1 :]
+        if other.rank == segment.rank and other.resume_step is not None
+    ]
+    if not later:
+        return segment
+    values = {name: getattr(segment, name) for name in segment.__slots__}
+    return Segment(**{**values, "abandoned_from": min(later)})

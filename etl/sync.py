@@ -1,0 +1,249 @@
+"""``python -m etl.sync``: what training runs left behind -> the project's tables and a snapshot."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from etl import discover, errors, freeze, ledger, lock, quarantine, snapshot, tables
+from etl import project as projects
+from etl.errors import NoDataError, RunatlasError, UsageError
+from etl.ingest import Ingest, Outcome
+from etl.project import Project
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a sync came to. ``rejected`` are (path, line, byte, reason) of what is quarantined."""
+
+    project: str
+    snapshot: str
+    runs: int
+    points: int
+    new_points: int
+    sources: tuple[dict[str, Any], ...]
+    rejected: tuple[tuple[str, int | None, int, str], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 3 while anything of the project is in quarantine."""
+        return errors.INCOMPLETE if self.rejected else errors.DONE
+
+    def document(self) -> dict[str, Any]:
+        """Return the result as ``--json`` prints it."""
+        return {
+            "project": self.project,
+            "snapshot": self.snapshot,
+            "runs": self.runs,
+            "points": self.points,
+            "new_points": self.new_points,
+            "quarantined": len(self.rejected),
+            "sources": list(self.sources),
+        }
+
+
+def sync(
+    project: Project, paths: Sequence[Path], *, strict: bool, now: datetime, progress: Progress
+) -> Result:
+    """Bring *project* up to date with its inbox, *paths*, and the paths it was given before.
+
+    Raises:
+        NoDataError: there is nothing that any source reads, and never was.
+        UsageError: a path does not exist, or the project's folder cannot be written.
+        LockedError: another process works on the project.
+        IncompleteError: something was rejected and the sync is strict.
+    """
+    for path in paths:
+        if not path.exists():
+            raise UsageError(
+                "no such file or folder", where=str(path), done="nothing was changed",
+                fix="check the path",
+            )  # fmt: skip
+    settings = projects.settings(project)
+    if not project.database.exists():
+        _require_data(project, paths)
+    with lock.held(project.lock, project.name, now):
+        con = tables.open_database(project.database)
+        try:
+            given = [ledger.label(project, path) for path in paths]
+            places = {*given, *ledger.remembered(con)}
+            gone = sorted(p for p in places if not ledger.place(project, p).exists())
+            found = discover.walk(
+                [*project.inbox_found(), *(ledger.place(project, p) for p in places)]
+            )
+            tables.rows(con, "begin")
+            ledger.remember(con, given)
+            work = Ingest(con, project, settings, strict=strict, progress=progress)
+            outcome = work.run(found)
+            identity = None if outcome.read or outcome.runs else freeze.current(con, project)
+            if identity is None:
+                identity = freeze.take(con, project, now).snapshot
+            tables.rows(con, "commit")
+            # after the commit: a kill in between leaves an old pointer, which the next sync moves
+            snapshot.point_to(project, identity)
+            quarantine.write_file(con, project)
+            return _result(con, project, identity, outcome, gone)
+        finally:
+            con.close()
+
+
+def _require_data(project: Project, paths: Sequence[Path]) -> None:
+    """Raise NoDataError unless some source reads a file: a typing error makes no folder."""
+    looked = 0
+    for file in discover.walk([*project.inbox_found(), *paths]):
+        looked += 1
+        try:
+            if discover.source_of(file.path):
+                return
+        except OSError:
+            return  # it is there and cannot be read: the sync says so
+    names = ", ".join(str(path) for path in (*paths, *project.inbox))
+    raise NoDataError(
+        f"no training log in {looked} files" if looked else "no training log",
+        where=names,
+        done=f"nothing was changed; project {project.name} does not exist yet",
+        fix=f"python -m etl.sync --project {project.name} FOLDER, one with JSONL or .wandb files",
+    )
+
+
+def _result(
+    con: duckdb.DuckDBPyConnection,
+    project: Project,
+    identity: str,
+    outcome: Outcome,
+    gone: list[str],
+) -> Result:
+    ((runs, points),) = tables.rows(
+        con, "select count(*), coalesce(sum(points), 0)::bigint from store.runs"
+    )
+    query = (
+        "select path, line, at_byte, reason from store.quarantine order by path, at_byte, reason"
+    )
+    notes = [f"{entry.path}: {entry.notes}" for entry in outcome.files if entry.notes]
+    notes += [f"{path}: gone; what was read of it is kept" for path in gone]
+    return Result(
+        project=project.name,
+        snapshot=identity,
+        runs=runs,
+        points=points,
+        new_points=outcome.new_points,
+        sources=tuple(
+            {"path": e.path, "kind": e.kind, "status": e.status, "points": e.points}
+            for e in outcome.files
+        ),
+        rejected=tuple((p, line, at, reason) for p, line, at, reason in tables.rows(con, query)),
+        notes=tuple(notes),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        folder = projects.data_dir(options.data_dir)
+        project = projects.locate(options.project, folder)
+        result = sync(
+            project,
+            [Path(path) for path in options.paths],
+            strict=options.strict,
+            now=datetime.now(UTC),
+            progress=_progress(bar=sys.stderr.isatty()),
+        )
+    except RunatlasError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return problem.code
+    except OSError as problem:
+        place = f"{problem.filename}: " if problem.filename else ""
+        sys.stderr.write(
+            f"error: {place}{problem.strerror or problem}\n  the tables were not changed\n"
+            "  fix: make room or permission there, and run this again\n"
+        )
+        return errors.USAGE
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; nothing was changed\n")
+        return 130
+    except Exception as problem:  # noqa: BLE001  the last line of defence says how to report it
+        if options.debug:
+            traceback.print_exc()
+        sys.stderr.write(
+            f"error: a bug in runatlas: {type(problem).__name__}: {problem}\n"
+            f"  nothing was changed\n  fix: run again with --debug and report what it prints\n"
+        )
+        return errors.BUG
+    _print(result, options)
+    return result.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m etl.sync", description=__doc__)
+    parser.add_argument("--project", required=True, help="the project to bring up to date")
+    parser.add_argument(
+        "paths", nargs="*", metavar="PATH",
+        help="a log file, or a folder to search for logs; remembered for the next sync",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data-dir", help="where projects live (default: $RUNATLAS_DATA, else data)"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="change nothing if anything is rejected"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object as the last line"
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of a bug")
+    return parser
+
+
+def _progress(*, bar: bool) -> Progress:
+    def show(done: int, total: int, name: str) -> None:
+        if bar:
+            sys.stderr.write(f"\r\033[K{done}/{total} {name[:60]}")
+            if done + 1 == total:
+                sys.stderr.write("\r\033[K")
+        elif done and done % 1000 == 0:
+            sys.stderr.write(f"{done} of {total} files\n")
+
+    return show
+
+
+def _print(result: Result, options: argparse.Namespace) -> None:
+    for note in result.notes:
+        sys.stderr.write(f"note: {note}\n")
+    for path, line, at_byte, reason in result.rejected[:20]:
+        place = f"{path}:{line}" if line is not None else f"{path} at byte {at_byte}"
+        sys.stderr.write(f"quarantined: {place}: {reason}\n")
+    if len(result.rejected) > 20:
+        sys.stderr.write(f"quarantined: and {len(result.rejected) - 20} more\n")
+    if options.json:
+        sys.stdout.write(json.dumps(result.document()) + "\n")
+        return
+    sys.stdout.write(
+        f"{result.project}: {result.runs} runs, {result.points:,} points"
+        f" ({result.new_points:,} new) from {len(result.sources)} files\n"
+        f"snapshot {result.snapshot}\n"
+    )
+    if result.rejected:
+        folder = projects.locate(options.project, projects.data_dir(options.data_dir)).quarantine
+        sys.stdout.write(f"quarantined {len(result.rejected)}: see {folder / quarantine.FILE}\n")
+    chosen = f" --data-dir {options.data_dir}" if options.data_dir else ""
+    sys.stdout.write(f"next: python -m reports.build --project {result.project}{chosen}\n")
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # not sys.exit: DuckDB 2.0 prints a list of leaked instances when the interpreter is torn down
+    sys.exit(code)

@@ -1,0 +1,161 @@
+"""JSONL -> points: exact, by either way, whatever the lines hold."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from etl.sources import foreign_jsonl, hooks_jsonl, jsonl
+from hooks import record
+
+KEYS = st.sampled_from(["a", "A", "b/c", "_=step", 'odd"key', "ünï", "ts", "value", "n", ""])
+VALUES = st.one_of(
+    st.floats(),
+    st.integers(-(10**30), 10**30),
+    st.booleans(),
+    st.none(),
+    st.sampled_from(["NaN", "Infinity", "1.5", "text", 'a":"b', "x:"]),
+    st.lists(st.integers(0, 3), max_size=2),
+    st.dictionaries(st.sampled_from(["x", "y"]), st.integers(0, 3), max_size=2),
+)
+ROWS = st.builds(
+    lambda step, row: json.dumps({**row, "step": step, "_ts": 1.8e9}).encode(),
+    st.one_of(st.integers(-5, 10**6), st.just(2.0)),
+    st.dictionaries(KEYS, VALUES, max_size=4),
+)
+BAD = st.sampled_from(
+    [
+        b"not json", b"[1, 2]", b"7", b"{}", b"", b'{"step": 1.5}', b'{"step": "4", "a": 1}',
+        b'{"step": null}', b'{"step": 1, "a": "\xff"}', b'{"step": 1, "a"', b'{"_kind": "config"}',
+        b'{"step": 5, "a": NaN}', b'{"step": 6, "a": 1e400}', b'{"step": true}',
+    ]
+)  # fmt: skip
+
+
+def normal(lines):
+    """What a slice came to, in an order of its own."""
+    points = lines.points.with_columns(pl.col("value").cast(pl.String))
+    return (
+        sorted(points.rows(), key=repr),
+        [(event.value, event.place.line) for event in lines.events],
+        [(r.at_byte, r.line, r.reason, r.raw.strip()) for r in lines.rejects],
+        lines.rows,
+        lines.end,
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(ROWS, ROWS, BAD), max_size=12))
+@example([b'{"step": 1, "_ts": 1, "a": "b", "c": true}'])
+def test_the_fast_way_and_the_slow_way_read_the_same(rows):
+    """DuckDB's columns and the line-by-line parser agree, or the fast way hands over."""
+    data = b"".join(row + b"\n" for row in rows)
+    slow = jsonl.parse_slow(data, 100, 7, "step", "_ts")
+    try:
+        fast = jsonl.parse_fast(data, 100, 7, "step", "_ts")
+    except (jsonl._NotFlatError, jsonl.duckdb.Error):
+        return
+
+    assert normal(fast) == normal(slow)
+
+
+def test_the_fast_way_reads_an_ordinary_log_itself(place):
+    """The property above would hold if the fast way always handed over; here it must not."""
+    path = place.log(steps=range(50), finish=True)
+    data = path.read_bytes()
+
+    fast = jsonl.parse_fast(data, 0, 0, "step", "_ts")
+    assert normal(fast) == normal(jsonl.parse_slow(data, 0, 0, "step", "_ts"))
+    assert fast.rows == 50
+
+
+def test_a_log_beyond_the_small_size_is_read_as_a_small_one_is(place):
+    path = place.log(steps=range(8000))
+    assert path.stat().st_size > 2 * jsonl.SMALL_BYTES
+    done = place.sync(place.logs)
+
+    assert done.document["points"] == 16000
+    assert place.rows("select value from history where step = 7999 order by metric") == [
+        (3.0 - 79.99,), (1.0 + 7.999,)
+    ]  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 100))
+def test_a_cut_at_any_byte_costs_at_most_the_line_that_it_cuts(tmp_path_factory, percent):
+    """Every complete line before the cut is read; the rest is one torn line."""
+    path = tmp_path_factory.mktemp("cut") / "log.jsonl"
+    rows = [record.encode_history(step, 1.8e9, {"loss": step / 7})[0] for step in range(40)]
+    header = record.encode_event("run", 1.8e9, {"run_id": "r", "segment": "s", "project": "p"})
+    whole = b"".join([header, *rows])
+    path.write_bytes(whole[: len(whole) * percent // 100])
+    reading = hooks_jsonl.read(path, 0, None)
+
+    complete = path.read_bytes().count(b"\n")
+    assert reading.points.height == max(0, complete - 1)
+    torn = not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
+    assert len(reading.rejects) == int(torn)
+
+
+def test_a_byte_order_mark_is_no_reason_to_lose_a_line(place):
+    path = place.logs / "run7.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
+
+    assert foreign_jsonl.read(path, 0, None).points["value"].to_list() == [2.0, 1.0]
+
+
+def test_a_foreign_log_is_a_run_named_after_its_file_or_folder(place):
+    folder = place.logs / "tinker"
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_text(
+        '{"_step": 3, "_timestamp": 1.8e9, "a": {"b": 1, "c": "x"}}\n'
+    )
+    (folder / "second.jsonl").write_text('{"iter": 1, "loss": 2.5}\n')
+    done = place.sync(place.logs)
+
+    assert done.code == 0
+    assert place.rows("select name, stage, stage_reason, state from runs order by name") == [
+        (
+            "second",
+            "unknown",
+            "the run says none; no source project and no script imply none",
+            "unfinished",
+        ),
+        (
+            "tinker",
+            "unknown",
+            "the run says none; no source project and no script imply none",
+            "unfinished",
+        ),
+    ]
+    assert place.rows("select metric, step, value, text from history order by all") == [
+        ("a.b", 3, 1.0, None), ("a.c", 3, None, "x"), ("loss", 1, 2.5, None)
+    ]  # fmt: skip
+
+
+def test_a_real_foreign_log_is_read_whole(place, fixtures, truths):
+    """tinker's metrics.jsonl: 298 rows of 79 keys."""
+    for item in truths:
+        if not item["file"].endswith("metrics.jsonl"):
+            continue
+        done = place.sync(fixtures / item["file"])
+        truth = item["truth"]
+
+        assert done.code == 0
+        assert place.rows("select count(distinct step), min(step), max(step) from history") == [
+            (truth["rows"], truth["steps"]["first"], truth["steps"]["last"])
+        ]
+        assert place.rows("select count(*) from keys") == [(truth["n_keys"],)]
+        assert place.rows("select sum(points) from keys") == [(done.document["points"],)]
+
+
+def test_two_runs_of_one_seed_in_two_folders_stay_two_runs(place):
+    for name in ("a", "b"):
+        (place.logs / name).mkdir()
+        (place.logs / name / "metrics.jsonl").write_text('{"step": 0, "loss": 10.5}\n')
+    place.sync(place.logs)
+
+    assert place.rows("select name from runs order by name") == [("a",), ("b",)]
