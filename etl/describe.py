@@ -87,7 +87,8 @@ def _state(facts: Sequence[Facts]) -> tuple[str, int | None, float | None]:
     """Return (state, exit code, end) as the best source that saw the end has it."""
     done = [fact for fact in facts if fact.finished]
     if not done:
-        return "unfinished", None, None
+        told = any(fact.tells_end for fact in facts)
+        return "unfinished" if told else "unknown", None, None
     return "failed" if done[0].exit_code else "finished", done[0].exit_code, done[0].ended_at
 
 

@@ -16,7 +16,7 @@ TABLES: dict[str, dict[str, str]] = {
         "source_project": "VARCHAR",
         "stage": "VARCHAR",
         "stage_reason": "VARCHAR",
-        "state": "VARCHAR",  # finished, failed or unfinished
+        "state": "VARCHAR",  # finished, failed, unfinished, or unknown where logs name no end
         "era": "VARCHAR",
         "created_at": "TIMESTAMP",
         "ended_at": "TIMESTAMP",

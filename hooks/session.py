@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import secrets
 import sys
 import time
@@ -143,14 +144,15 @@ def init(
 
     Raises:
         OSError: the log file cannot be created.
-        ValueError: *resume* without *run_id*, or a config that JSON cannot hold.
+        ValueError: *resume* without *run_id*, a config that JSON cannot hold, or a project that is no
+            name for a folder, without *dir*.
     """
     if resume is not None and resume is not False and run_id is None:
         raise ValueError("resume needs the run_id of the run that goes on")
     now = time.time()
-    run_id = run_id or "".join(secrets.choice(_ALPHABET) for _ in range(8))
+    run_id = run_id or _random(8)
     rank = int(os.environ.get("RANK", "0"))
-    segment = _base36(int(now * 1000))
+    segment = _base36(int(now * 1000)) + _random(3)  # two of one millisecond stay two
     header: dict[str, Any] = {
         "v": record.VERSION,
         "run_id": run_id,
@@ -168,7 +170,7 @@ def init(
         "config": dict(config or {}),
         "versions": _versions(),
     }
-    folder = Path(dir or os.environ.get("RUNATLAS_DIR") or Path("data") / project / "raw")
+    folder = _folder(project, dir)
     try:
         first = record.encode_event("run", now, header)
     except record.UnserialisableError as problem:
@@ -179,6 +181,19 @@ def init(
     if rank == 0:  # W&B takes one writer a run
         tee = wandb_tee.attach(wandb, header=header, config=header["config"], folder=folder)
     return Run(capture, tee, header, header["config"])
+
+
+def _folder(project: str, given: str | os.PathLike[str] | None) -> Path:
+    chosen = given or os.environ.get("RUNATLAS_DIR")
+    if chosen:
+        return Path(chosen)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", project):
+        raise ValueError(f"project {project!r} is no name for a folder; give dir= as well")
+    return Path("data", project, "raw")
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
 def _base36(value: int) -> str:

@@ -44,3 +44,9 @@ def run_module():
         )
 
     return run
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--write-golden", action="store_true", help="make what is found now the expected output"
+    )

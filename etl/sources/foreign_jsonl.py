@@ -87,7 +87,7 @@ def _facts(path: Path, head: bytes) -> Facts:
     # the name too: two runs of one seed may well begin with the same line
     content = name.encode("utf-8", "surrogatepass") + b"\n" + head.split(b"\n", 1)[0]
     run_id = "jsonl-" + hashlib.blake2b(content, digest_size=5).hexdigest()
-    return Facts(run_id=run_id, segment_id=run_id, name=name)
+    return Facts(run_id=run_id, segment_id=run_id, name=name, tells_end=False)
 
 
 SOURCE = Source("jsonl", 55, recognises, read)

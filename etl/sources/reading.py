@@ -56,6 +56,7 @@ class Facts:
     ended_at: float | None = None
     parent_run_id: str | None = None
     finished: bool = False
+    tells_end: bool = True  # whether this kind of log says when a run ends
     exit_code: int | None = None
     job_type: str | None = None
     group: str | None = None

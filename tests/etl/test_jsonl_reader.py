@@ -122,13 +122,13 @@ def test_a_foreign_log_is_a_run_named_after_its_file_or_folder(place):
             "second",
             "unknown",
             "the run says none; no source project and no script imply none",
-            "unfinished",
+            "unknown",
         ),
         (
             "tinker",
             "unknown",
             "the run says none; no source project and no script imply none",
-            "unfinished",
+            "unknown",
         ),
     ]
     assert place.rows("select metric, step, value, text from history order by all") == [
@@ -137,7 +137,7 @@ def test_a_foreign_log_is_a_run_named_after_its_file_or_folder(place):
 
 
 def test_a_real_foreign_log_is_read_whole(place, fixtures, truths):
-    """tinker's metrics.jsonl: 298 rows of 79 keys."""
+    """A metrics.jsonl of tinker: 298 rows of 79 keys."""
     for item in truths:
         if not item["file"].endswith("metrics.jsonl"):
             continue
