@@ -20,6 +20,7 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 
 bench: $(VENV)/.bench
+	$(BIN)/python tests/bench/log_speed.py
 	$(BIN)/python tests/bench/sync_speed.py
 
 $(VENV)/bin/python:

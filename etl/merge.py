@@ -45,9 +45,9 @@ class Merged:
 def from_points(
     points: pl.DataFrame, source: str, segment: Segment, metric_of: Callable[[str], str]
 ) -> pl.DataFrame:
-    """Return *points* of one file as history rows, in file order, of which the later one stands."""
+    """Return *points* of one file as history rows, each metric's in file order."""
     names = {key: metric_of(key) for key in points["key"].unique().to_list()}
-    frame = points.select(
+    return points.select(
         metric=pl.col("key").replace_strict(names, return_dtype=pl.String)
         if names
         else pl.col("key"),
@@ -62,7 +62,6 @@ def from_points(
         segment=pl.lit(segment.index, dtype=pl.Int32),
         source=pl.lit(source),
     )
-    return frame.unique(["metric", "step"], keep="last", maintain_order=True)
 
 
 def merge(
@@ -82,16 +81,20 @@ def merge(
     if cutoffs:
         cutoff = pl.col("segment").replace_strict(cutoffs, default=None, return_dtype=pl.Int64)
         rows = rows.filter(cutoff.is_null() | (pl.col("step") < cutoff))
+    # sorting numbers instead of texts takes half the time
+    names = sorted(rows["metric"].unique().to_list())
+    order = pl.col("metric").replace_strict(names, range(len(names)), return_dtype=pl.UInt32)
+    rank = pl.col("source").replace_strict(dict(precedence), return_dtype=pl.Int32)
+    keys = ["name", "step"]
     if len(frames) > 1:
-        rank = pl.col("source").replace_strict(dict(precedence), return_dtype=pl.Int32)
-        rows = rows.with_columns(rank=rank).sort(
-            "metric", "step", "segment", "rank", "ts", "arrival", nulls_last=False
-        )
-        history = rows.unique(["metric", "step"], keep="last", maintain_order=True)
-        differing = _losers(rows, history)
-    else:
-        history = rows.sort("metric", "step")
-        differing = _differing()
+        rows = rows.with_columns(rank=rank)
+        keys += ["segment", "rank", "ts", "arrival"]
+    rows = rows.with_columns(name=order).sort(keys, maintain_order=True, nulls_last=False)
+    last = (pl.col("name") != pl.col("name").shift(-1)) | (
+        pl.col("step") != pl.col("step").shift(-1)
+    )
+    history = rows.filter(last.fill_null(value=True))
+    differing = _losers(rows, history) if len(frames) > 1 else _differing()
     history = history.select(list(HISTORY))
     fresh = (
         history.join(existing, on=["metric", "step"], how="anti") if existing.height else history

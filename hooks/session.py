@@ -144,8 +144,8 @@ def init(
 
     Raises:
         OSError: the log file cannot be created.
-        ValueError: *resume* without *run_id*, a config that JSON cannot hold, or a project that is no
-            name for a folder, without *dir*.
+        ValueError: *resume* without *run_id*, a config that JSON cannot hold, or no *dir* and a
+            project that is no name for a folder.
     """
     if resume is not None and resume is not False and run_id is None:
         raise ValueError("resume needs the run_id of the run that goes on")

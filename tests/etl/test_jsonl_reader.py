@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+import duckdb
 import polars as pl
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from etl.sources import foreign_jsonl, hooks_jsonl, jsonl
+from etl.sources import foreign_jsonl, hooks_jsonl, jsonl, jsonl_columns, jsonl_rows
 from hooks import record
 
 KEYS = st.sampled_from(["a", "A", "b/c", "_=step", 'odd"key', "ünï", "ts", "value", "n", ""])
@@ -53,10 +54,10 @@ def normal(lines):
 def test_the_fast_way_and_the_slow_way_read_the_same(rows):
     """DuckDB's columns and the line-by-line parser agree, or the fast way hands over."""
     data = b"".join(row + b"\n" for row in rows)
-    slow = jsonl.parse_slow(data, 100, 7, "step", "_ts")
+    slow = jsonl_rows.parse(data, 100, 7, "step", "_ts")
     try:
-        fast = jsonl.parse_fast(data, 100, 7, "step", "_ts")
-    except (jsonl._NotFlatError, jsonl.duckdb.Error):
+        fast = jsonl_columns.parse(data, 100, 7, "step", "_ts")
+    except (jsonl_columns.NotColumnsError, duckdb.Error):
         return
 
     assert normal(fast) == normal(slow)
@@ -67,8 +68,8 @@ def test_the_fast_way_reads_an_ordinary_log_itself(place):
     path = place.log(steps=range(50), finish=True)
     data = path.read_bytes()
 
-    fast = jsonl.parse_fast(data, 0, 0, "step", "_ts")
-    assert normal(fast) == normal(jsonl.parse_slow(data, 0, 0, "step", "_ts"))
+    fast = jsonl_columns.parse(data, 0, 0, "step", "_ts")
+    assert normal(fast) == normal(jsonl_rows.parse(data, 0, 0, "step", "_ts"))
     assert fast.rows == 50
 
 

@@ -87,9 +87,9 @@ def test_no_path_and_no_raw_byte_is_in_a_snapshot(place):
     with path.open("ab") as file:
         file.write(b"sk-secret-api-key\n")
     done = place.sync(place.logs)
-    texts = [p.read_bytes() for p in sorted((done.folder / "snapshots").iterdir())]
-    for part in sorted((done.folder / "parts").iterdir()):
-        texts.append(str(pl.read_parquet(part).to_dicts()).encode())
+    texts = [path.read_bytes() for path in sorted((done.folder / "snapshots").iterdir())]
+    parts = sorted((done.folder / "parts").iterdir())
+    texts += [str(pl.read_parquet(part).to_dicts()).encode() for part in parts]
 
     assert done.code == 3
     for text in texts:

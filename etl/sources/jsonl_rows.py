@@ -1,0 +1,135 @@
+"""Lines of JSON objects -> points, events and rejects, one line after the other.
+
+This is the meaning of a JSONL log; ``jsonl_columns`` gives the same for large files, in columns.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from etl.sources.reading import POINTS, Reject
+from hooks import record
+
+MAX_STEP = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line that is not history, and where it stands."""
+
+    value: dict[str, Any]
+    place: Reject
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A slice of a JSONL file. ``rows`` counts history lines, ``end`` is where the slice ended."""
+
+    points: pl.DataFrame
+    events: tuple[Event, ...]
+    rejects: tuple[Reject, ...]
+    rows: int
+    end: int
+
+
+def parse(data: bytes, start: int, first: int, step_key: str, time_key: str | None) -> Lines:
+    """Return what the lines of *data*, which begin at byte *start* and line *first*, hold."""
+    columns: dict[str, list[Any]] = {name: [] for name in POINTS}
+    events: list[Event] = []
+    rejects: list[Reject] = []
+    rows, at = 0, start
+    for number, line in enumerate(data.split(b"\n")[:-1], first):
+        begin, at = at, at + len(line) + 1
+        if not line.strip():
+            continue
+        found = _object(line)
+        if isinstance(found, str):
+            rejects.append(Reject(begin, found, line, number))
+        elif record.KIND in found:
+            events.append(Event(found, Reject(begin, "", line, number)))
+        elif (step := _step(found.get(step_key))) is None:
+            rejects.append(Reject(begin, _no_step(found, step_key), line, number))
+        else:
+            rows += 1
+            add_row(columns, found, step, step_key, time_key)
+    return Lines(pl.DataFrame(columns, schema=POINTS), tuple(events), tuple(rejects), rows, at)
+
+
+def _object(line: bytes) -> dict[str, Any] | str:
+    """Return the object in *line*, or why there is none."""
+    text = line.removeprefix(b"\xef\xbb\xbf")
+    try:
+        value = json.loads(text.decode("utf-8"), object_pairs_hook=first_wins)
+    except UnicodeDecodeError:
+        return "not UTF-8"
+    except (ValueError, RecursionError):
+        return "not JSON"
+    return value if isinstance(value, dict) else "not a JSON object"
+
+
+def first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a dict of *pairs* in which, as in DuckDB, a repeated key keeps its first value."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        found.setdefault(key, value)
+    return found
+
+
+def _step(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return int(value) if abs(value) <= MAX_STEP and value == int(value) else None
+
+
+def _no_step(found: dict[str, Any], step_key: str) -> str:
+    if step_key not in found:
+        return f"no {step_key!r}"
+    return f"{step_key!r} is not a whole number"
+
+
+def add_row(
+    columns: dict[str, list[Any]],
+    row: dict[str, Any],
+    step: int,
+    step_key: str,
+    time_key: str | None,
+) -> None:
+    """Append a point for each entry of *row* but its step and time; null is no point."""
+    ts = record.number(row.get(time_key)) if time_key else None
+    for key, value in _flat(row):
+        if key in (step_key, time_key) or value is None:
+            continue
+        number = _number(value)
+        columns["key"].append(record.unescape(key))
+        columns["step"].append(step)
+        columns["value"].append(number)
+        columns["text"].append(None if number is not None else _text(value))
+        columns["ts"].append(ts)
+
+
+def _flat(row: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return the entries of *row*, those of dicts in it under ``outer.inner``."""
+    entries: list[tuple[str, Any]] = []
+    for key, value in row.items():
+        if isinstance(value, dict) and "_type" not in value:
+            entries.extend(_flat(value, f"{prefix}{key}."))
+        else:
+            entries.append((prefix + key, value))
+    return entries
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return record.number(value)
+    except OverflowError:  # an integer beyond 1e308
+        return math.inf if value > 0 else -math.inf
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate has no UTF-8 form
