@@ -50,9 +50,8 @@ def test_the_hooks_load_nothing_outside_the_standard_library():
 def test_a_module_does_nothing_when_it_is_imported(path):
     """Its top level holds definitions, constants, imports and the command line's guard alone."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    definitions = (
-        ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign
-    )  # fmt: skip
+    definitions = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef)
+    definitions += (ast.ClassDef, ast.Assign, ast.AnnAssign)
     for node in tree.body:
         docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         guard = isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
