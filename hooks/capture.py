@@ -7,18 +7,20 @@ signal can lose a line that was logged (wandb's own offline file loses up to 32 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 
 class Capture:
     """An open log file that never raises once it is open; what it could not write, it counts."""
 
-    def __init__(self, path: Path) -> None:
-        """Create the file *path*, and its folders.
+    def __init__(self, path: Path, header: bytes) -> None:
+        """Create the file *path*, and its folders, and write its first line.
 
         Raises:
             OSError: the folder cannot be written, or *path* exists (two processes never share one).
@@ -29,8 +31,13 @@ class Capture:
         self.dropped = 0
         self._torn = False
         self._lock = threading.Lock()
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         self._said: set[str] = set()
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._header = header  # until it is written: without it nobody knows whose lines follow
+        # a lock that another thread held when this process was forked would never be let go
+        me = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _unlock(me()))
+        self.write(b"")
 
     @property
     def closed(self) -> bool:
@@ -43,17 +50,23 @@ class Capture:
             if self.closed:
                 self._drop("it was logged after finish()")
                 return
-            # a disk that filled up may hold half a line: the next one starts on a line of its own
-            data = b"\n" + line if self._torn else line
             try:
-                while data:
-                    data = data[os.write(self._file, data) :]
-                    self._torn = True
+                if self._header:
+                    self._append(self._header)
+                    self._header = b""
+                if line:
+                    self._append(line)
             except OSError as problem:
                 self._drop(problem.strerror or str(problem))
-                return
-            self._torn = False
-            self.lines += 1
+
+    def _append(self, line: bytes) -> None:
+        # a disk that filled up may hold half a line: the next one starts on a line of its own
+        data = b"\n" + line if self._torn else line
+        while data:
+            data = data[os.write(self._file, data) :]
+            self._torn = True
+        self._torn = False
+        self.lines += 1
 
     def note(self, reason: str) -> None:
         """Count a value that could not be written, and say each reason once on stderr."""
@@ -64,9 +77,9 @@ class Capture:
         self.dropped += 1
         if reason not in self._said:
             self._said.add(reason)
-            sys.stderr.write(
-                f"runatlas: could not log to {self.path.name}: {reason}\n"
-                f"  training goes on; the finish line counts what is missing\n"
+            say(
+                f"could not log to {self.path.name}: {reason}\n"
+                f"  training goes on; the finish line counts what is missing"
             )
 
     def close(self) -> None:
@@ -75,6 +88,17 @@ class Capture:
             if not self.closed:
                 os.close(self._file)
                 self._file = -1
+
+
+def _unlock(capture: Capture | None) -> None:
+    if capture is not None:
+        capture._lock = threading.Lock()  # noqa: SLF001  its own module
+
+
+def say(message: str) -> None:
+    """Write *message* to stderr, if this process still has one."""
+    with contextlib.suppress(Exception):
+        sys.stderr.write(f"runatlas: {message}\n")
 
 
 def file_name(run_id: str, segment: str, rank: int, pid: int) -> str:

@@ -26,6 +26,8 @@ KIND = "_kind"
 TIME = "_ts"
 STEP = "step"
 ESCAPE = "_="
+MAX_DEPTH = 50
+MAX_BITS = 1023  # the largest integer that is still a float
 STAGES = ("tokenizer", "pretraining", "midtraining", "sft", "rl", "eval")
 
 _NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -40,28 +42,70 @@ class UnserialisableError(TypeError):
 def plain(value: Any, key: str) -> Any:
     """Return *value* as strict JSON can hold it: numbers, text, None, or lists and dicts of these.
 
-    Tensors and numpy scalars of one element become Python numbers.
+    Tensors, numpy scalars and other numbers of one element become Python numbers.
 
     Raises:
-        UnserialisableError: *value* has no such form.
+        UnserialisableError: *value* has no such form, or fails when it is asked for it.
     """
-    if value is None or isinstance(value, (str, bool, int)):
+    try:
+        return _plain(value, key, 0)
+    except UnserialisableError:
+        raise
+    except Exception as problem:  # noqa: BLE001  the methods of a logged object may raise anything
+        what = f"{key!r} is a {type(value).__name__} that fails when it is read"
+        raise UnserialisableError(f"{what} ({type(problem).__name__})") from None
+
+
+def _plain(value: Any, key: str, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise UnserialisableError(f"{key!r} is nested more than {MAX_DEPTH} deep")
+    if value is None or isinstance(value, (str, bool)):
         return value
+    if isinstance(value, int):
+        if value.bit_length() > MAX_BITS:
+            raise UnserialisableError(f"{key!r} is an integer of {value.bit_length()} bits")
+        return int(value)
     if isinstance(value, float):
         return _float(value)
     if isinstance(value, dict):
-        return {str(name): plain(item, f"{key}.{name}") for name, item in value.items()}
+        return {str(name): _plain(item, key, depth + 1) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item, key) for item in value]
-    for reader in ("item", "tolist"):  # numpy and torch, without importing either
-        read = getattr(value, reader, None)
-        if read is None:
-            continue
-        try:
-            return plain(read(), key)
-        except (ValueError, RuntimeError, TypeError):
-            continue
+        return [_plain(item, key, depth + 1) for item in value]
+    return _plain(_unwrapped(value, key), key, depth + 1)
+
+
+def _unwrapped(value: Any, key: str) -> Any:
+    """Return the Python value in a numpy, torch or other number, without importing either."""
+    for name in ("item", "tolist"):
+        method = getattr(value, name, None)
+        if callable(method):
+            try:
+                found = method()
+            except (ValueError, RuntimeError, TypeError):  # an array of several, a meta tensor
+                continue
+            if isinstance(found, (float, int, str, list)):  # not a wrapper again: longdouble, mocks
+                return found
+    if hasattr(value, "__float__"):
+        return float(value)
     raise UnserialisableError(f"{key!r} is a {type(value).__name__}, which has no JSON form")
+
+
+def sift(values: dict[Any, Any], *, as_text: bool = False) -> tuple[dict[str, Any], list[str]]:
+    """Return the entries of *values* as plain ones, and what had to be left out, with reasons.
+
+    With *as_text* an object without a JSON form, such as a path, is written as its text.
+    """
+    found: dict[str, Any] = {}
+    left_out: list[str] = []
+    for name, value in values.items():
+        try:
+            found[str(name)] = plain(value, str(name))
+        except UnserialisableError as problem:
+            if as_text and not isinstance(value, (int, list, tuple, dict)):
+                found[str(name)] = plain(str(value), str(name))
+            else:
+                left_out.append(str(problem))
+    return found, left_out
 
 
 def _float(value: float) -> float | str:
@@ -76,6 +120,8 @@ def number(value: Any) -> float | None:
     >>> number("NaN"), number(3), number("three")
     (nan, 3.0, None)
     """
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        return math.inf if value > 0 else -math.inf
     if isinstance(value, (int, float)):
         return float(value)
     return _NONFINITE.get(value) if isinstance(value, str) else None
@@ -100,18 +146,18 @@ def flatten(metrics: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     flat: dict[str, Any] = {}
     left_out: list[str] = []
 
-    def walk(prefix: str, items: dict[Any, Any]) -> None:
+    def walk(prefix: str, items: dict[Any, Any], depth: int) -> None:
         for name, value in items.items():
             key = f"{prefix}{name}"
-            if isinstance(value, dict):
-                walk(f"{key}.", value)
+            if isinstance(value, dict) and depth < MAX_DEPTH:
+                walk(f"{key}.", value, depth + 1)
                 continue
             try:
                 flat[escape(key)] = plain(value, key)
             except UnserialisableError as problem:
                 left_out.append(str(problem))
 
-    walk("", metrics)
+    walk("", metrics, 0)
     return flat, left_out
 
 
@@ -120,11 +166,11 @@ def encode_history(step: int, ts: float, metrics: dict[str, Any]) -> tuple[bytes
     head = f'{{"step":{step},"_ts":{ts:.6f}'
     left_out: list[str] = []
     if all(map(_PLAIN.__contains__, map(type, metrics.values()))) and not any(
-        key == STEP or key[:1] == "_" for key in metrics
+        type(key) is not str or key == STEP or key[:1] == "_" for key in metrics
     ):
         try:
             body = _dump(metrics)
-        except ValueError:  # a NaN or an infinity: the slow path knows their words
+        except ValueError:  # a NaN, an infinity or a huge integer: the slow path knows them
             metrics, left_out = flatten(metrics)
             body = _dump(metrics)
     else:

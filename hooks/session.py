@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hooks import record, wandb_tee
-from hooks.capture import Capture, file_name
+from hooks.capture import Capture, file_name, say
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _VERSIONED = ("torch", "numpy", "wandb", "transformers")
@@ -69,6 +69,7 @@ class Run:
         """Write the finish line and close the file; a second call does nothing."""
         if self._capture.closed:
             return
+        exit_code = exit_code if isinstance(exit_code, int) else 1
         fields = {"exit_code": exit_code, "lines": self._capture.lines}
         self._event("finish", {**fields, "dropped": self._capture.dropped})
         self._capture.close()
@@ -84,18 +85,23 @@ class Run:
         value: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self.finish(exit_code=0 if kind is None else 1)
+        code = getattr(value, "code", None) if isinstance(value, SystemExit) else 1
+        failed = kind is not None and code not in (None, 0)
+        self.finish(exit_code=(code if isinstance(code, int) else 1) if failed else 0)
 
     def _changed(self, kind: str, values: dict[str, Any]) -> None:
-        self._event(kind, {kind: values})
+        found, left_out = record.sift(values, as_text=kind == "config")
+        self._event(kind, {kind: found})
+        for reason in left_out:
+            self._capture.note(reason)
         if self._tee is not None:
             getattr(self._tee, kind)(values)
 
     def _event(self, kind: str, fields: dict[str, Any]) -> None:
         try:
             self._capture.write(record.encode_event(kind, time.time(), fields))
-        except record.UnserialisableError as problem:
-            self._capture.note(str(problem))
+        except Exception as problem:  # noqa: BLE001  nothing may reach the training loop
+            self._capture.note(f"a {kind} line ({type(problem).__name__})")
 
 
 class _Watched(dict[str, Any]):
@@ -114,6 +120,29 @@ class _Watched(dict[str, Any]):
         values = dict(*args, **kwargs)
         super().update(values)
         self._changed(values)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """Set *key* if it is not there, and return its value."""
+        if key not in self:
+            self.update({key: default})
+        return self[key]
+
+    def __ior__(self, values: Any) -> Self:  # type: ignore[override,misc]
+        self.update(values)
+        return self
+
+    def __getattr__(self, key: str) -> Any:
+        """Return entry *key*, as W&B's config has it: ``run.config.lr``."""
+        try:
+            return self[key]
+        except KeyError:
+            raise AttributeError(key) from None
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        if key.startswith("_"):
+            super().__setattr__(key, value)
+        else:
+            self.update({key: value})
 
 
 def init(
@@ -134,7 +163,7 @@ def init(
         project: the project that the run belongs to.
         name: how people call the run; the run id where not given.
         stage: tokenizer, pretraining, midtraining, sft, rl or eval.
-        config: what was asked of the run; values that JSON can hold.
+        config: what was asked of the run; what JSON cannot hold, such as a path, as its text.
         dir: folder of the log file; else ``$RUNATLAS_DIR``, else ``data/<project>/raw``.
         run_id: which run this is; a new one where not given.
         resume: the step that a resumed run goes on from, or True where it is not known.
@@ -144,39 +173,38 @@ def init(
 
     Raises:
         OSError: the log file cannot be created.
-        ValueError: *resume* without *run_id*, a config that JSON cannot hold, or no *dir* and a
-            project that is no name for a folder.
+        ValueError: *resume* without *run_id*, or no *dir* and a project that is no name for a
+            folder.
     """
     if resume is not None and resume is not False and run_id is None:
         raise ValueError("resume needs the run_id of the run that goes on")
     now = time.time()
     run_id = run_id or _random(8)
-    rank = int(os.environ.get("RANK", "0"))
+    rank = _environment("RANK", 0)
     segment = _base36(int(now * 1000)) + _random(3)  # two of one millisecond stay two
+    asked, left_out = record.sift(dict(config or {}), as_text=True)
     header: dict[str, Any] = {
         "v": record.VERSION,
-        "run_id": run_id,
+        "run_id": str(run_id),
         "segment": segment,
         "project": project,
         "source_project": project,
-        "name": name or run_id,
-        "stage": stage,
+        "name": str(name or run_id),
+        "stage": None if stage is None else str(stage),
         "script": _script(),
         "rank": rank,
-        "world_size": int(os.environ.get("WORLD_SIZE", "1")),
+        "world_size": _environment("WORLD_SIZE", 1),
         "resumed": resume is not None and resume is not False,
         "resume_step": resume if isinstance(resume, int) and not isinstance(resume, bool) else None,
-        "parent_run_id": parent,
-        "config": dict(config or {}),
+        "parent_run_id": None if parent is None else str(parent),
+        "config": asked,
         "versions": _versions(),
     }
     folder = _folder(project, dir)
-    try:
-        first = record.encode_event("run", now, header)
-    except record.UnserialisableError as problem:
-        raise ValueError(f"the config of run {run_id} cannot be logged: {problem}") from None
-    capture = Capture(folder / file_name(run_id, segment, rank, os.getpid()))
-    capture.write(first)
+    path = folder / file_name(str(run_id), segment, rank, os.getpid())
+    capture = Capture(path, record.encode_event("run", now, header))
+    for reason in left_out:
+        capture.note(reason)
     tee = None
     if rank == 0:  # W&B takes one writer a run
         tee = wandb_tee.attach(wandb, header=header, config=header["config"], folder=folder)
@@ -194,6 +222,17 @@ def _folder(project: str, given: str | os.PathLike[str] | None) -> Path:
 
 def _random(length: int) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def _environment(name: str, default: int) -> int:
+    text = os.environ.get(name)
+    if text is None:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        say(f"{name} is no number; taken as {default}")
+        return default
 
 
 def _base36(value: int) -> str:

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hooks.capture import say
+
 MODES = ("online", "offline")
 
 
@@ -43,9 +45,7 @@ class WandbTee:
             call(self._run)
         except Exception as problem:  # noqa: BLE001  whatever W&B raises must not reach the loop
             self._run = None
-            sys.stderr.write(
-                f"runatlas: W&B failed ({type(problem).__name__}); logging goes on without it\n"
-            )
+            say(f"W&B failed ({type(problem).__name__}); logging goes on without it")
 
 
 def attach(
@@ -66,9 +66,9 @@ def attach(
     try:
         return WandbTee(_start(None if wandb is True else wandb, header, config, folder))
     except Exception as problem:  # noqa: BLE001  no login, no network, no package: the log goes on
-        sys.stderr.write(
-            f"runatlas: W&B is not available ({type(problem).__name__}); "
-            f"logging to JSONL only. fix: pip install 'runatlas[wandb]', or wandb login\n"
+        say(
+            f"W&B is not available ({type(problem).__name__}); logging to JSONL only."
+            " fix: pip install 'runatlas[wandb]', or wandb login"
         )
         return None
 

@@ -210,3 +210,114 @@ def test_a_wandb_that_raises_is_left_behind_and_said_once(tmp_path, capsys):
     assert said.count("W&B failed (ConnectionError)") == 1
     assert "secret-host" not in said
     assert len(lines(run.path)) == 5
+
+
+class Odd:
+    """A value whose every method fails."""
+
+    def item(self):
+        raise KeyError("no")
+
+    tolist = __float__ = item
+
+
+def test_strange_values_cost_themselves_and_never_the_row(tmp_path, capsys):
+    """Wrappers of wrappers, lists in themselves, huge integers, keys that are no text."""
+    import numpy as np
+
+    inside = []
+    inside.append(inside)
+    run = hooks.init("p", dir=tmp_path)
+    odd = {"a": Odd(), "b": inside, "c": 10**5000, "d": np.longdouble(1.5), 1: 2.0, None: 3.0}
+    run.log({**odd, "loss": 4.0}, step=1)
+    run.summary.update({"bad": {1}, "good": 2})
+    run.finish(exit_code="boom")
+
+    _, row, summary, finish = lines(run.path)
+    assert {key: row[key] for key in row if key[0] != "_"} == {
+        "step": 1, "d": 1.5, "1": 2.0, "None": 3.0, "loss": 4.0
+    }  # fmt: skip
+    assert summary["summary"] == {"good": 2}
+    assert (finish["exit_code"], finish["dropped"]) == (1, 4)
+
+
+def test_a_config_may_hold_paths_and_is_changed_in_any_way_that_a_dict_is(tmp_path):
+    run = hooks.init("p", dir=tmp_path, config={"out": Path("x/y")})
+    run.config |= {"a": 1}
+    run.config.setdefault("b", 2)
+    run.config.c = 3
+    run.finish()
+
+    head, *changes, _ = lines(run.path)
+    assert head["config"] == {"out": "x/y"}
+    assert [line["config"] for line in changes] == [{"a": 1}, {"b": 2}, {"c": 3}]
+    assert (run.config.c, run.config["b"]) == (3, 2)
+
+
+def test_a_process_without_stderr_logs_all_the_same(tmp_path, monkeypatch):
+    run = hooks.init("p", dir=tmp_path)
+    monkeypatch.setattr(sys, "stderr", None)
+    run.log({"x": object(), "y": 1.0}, step=1)
+    run.finish()
+
+    assert lines(run.path)[1]["y"] == 1.0
+
+
+def test_a_rank_that_is_no_number_does_not_stop_a_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "")
+    monkeypatch.setenv("WORLD_SIZE", "many")
+    run = hooks.init("p", dir=tmp_path)
+
+    assert (lines(run.path)[0]["rank"], lines(run.path)[0]["world_size"]) == (0, 1)
+    assert "RANK is no number" in capsys.readouterr().err
+
+
+def test_a_clean_exit_from_within_a_run_is_no_failure(tmp_path):
+    with pytest.raises(SystemExit), hooks.init("p", dir=tmp_path) as run:
+        sys.exit(0)
+
+    assert lines(run.path)[-1]["exit_code"] == 0
+
+
+def test_a_header_that_found_no_room_is_written_before_the_next_line(tmp_path):
+    """Without its header nobody would know whose lines follow."""
+    code = """
+import resource, signal, sys, hooks
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+run = hooks.init("p", dir=sys.argv[1], wandb=False, run_id="r9")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+run.log({"train/loss": 1.0}, step=1)
+run.finish()
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=True)
+    (path,) = tmp_path.iterdir()
+    _, header, row, _ = path.read_text(encoding="ascii").splitlines()
+
+    assert json.loads(header)["run_id"] == "r9"
+    assert json.loads(row)["train/loss"] == 1.0
+
+
+def test_a_fork_while_another_thread_logs_can_log_in_the_child(tmp_path):
+    """The lock that the other thread held at the fork is not the child's."""
+    code = """
+import os, sys, threading, hooks
+run = hooks.init("p", dir=sys.argv[1], wandb=False)
+stop = False
+def log():
+    while not stop:
+        run.log({"x": 1.0}, step=1)
+threading.Thread(target=log, daemon=True).start()
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        run.log({"child": 1.0}, step=2)
+        os._exit(0)
+    os.waitpid(child, 0)
+stop = True
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=60)
+    (path,) = tmp_path.iterdir()
+
+    assert sum("child" in line for line in lines(path)) == 20
