@@ -72,7 +72,7 @@ def ordered(
             pair[1].rank,
             pair[1].started_at or 0.0,
             pair[1].segment_id,
-            -pair[1].rows,
+            -pair[1].read_to,
             pair[1].dump(),
         ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,22 +26,31 @@ class Found:
     inode: int
 
 
-def walk(paths: Iterable[Path]) -> Iterator[Found]:
-    """Yield every file of *paths* that could be a source's, folders searched, sorted by path."""
-    names: set[Path] = set()
-    for path in paths:
-        if path.is_dir():
-            for folder, folders, files in os.walk(path):
+def walk(paths: Iterable[Path], failed: list[OSError] | None = None) -> Iterator[Found]:
+    """Yield every file of *paths* that could be a source's, folders searched, sorted by path.
+
+    What could not be looked at is added to *failed*.
+    """
+    failures = [] if failed is None else failed
+    names: set[str] = set()
+    for path in map(os.path.abspath, paths):
+        if os.path.isdir(path):
+            for folder, folders, files in os.walk(path, onerror=failures.append):
                 folders[:] = sorted(set(folders) - _SKIPPED_FOLDERS)
-                names.update(Path(folder, file) for file in files if file.endswith(_SUFFIXES))
+                chosen = [file for file in files if file.lower().endswith(_SUFFIXES)]
+                names.update(os.path.join(folder, file) for file in chosen)
         else:
             names.add(path)
     for name in sorted(names):
         try:
-            stat = name.stat()
-        except OSError:  # gone since the folder was listed
+            found = os.stat(name)
+        except FileNotFoundError:  # gone since the folder was listed
             continue
-        yield Found(Path(os.path.abspath(name)), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        except OSError as problem:
+            failures.append(problem)
+            continue
+        if stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+            yield Found(Path(name), found.st_size, found.st_mtime_ns, found.st_ino)
 
 
 def source_of(path: Path) -> Source | None:

@@ -13,9 +13,9 @@ import duckdb
 import polars as pl
 
 from etl import schema, snapshot, tables
-from etl.ingest import part_frame
 from etl.project import Project
 from etl.snapshot import Manifest, Part
+from etl.store import part_frame
 
 
 def take(con: duckdb.DuckDBPyConnection, project: Project, now: datetime) -> Manifest:
@@ -61,11 +61,12 @@ def current(con: duckdb.DuckDBPyConnection, project: Project) -> str | None:
     if not found:
         return None
     identity = str(found[0][0])
-    if not (project.snapshots / f"{identity}.json").exists():
+    path = project.snapshots / f"{identity}.json"
+    if not path.exists() or not path.stat().st_size:
         return None
     manifest = snapshot.read_manifest(project, identity)
     parts = {part.digest for part in (*manifest.tables, *manifest.history)}
-    return identity if all((project.parts / f"{d}.parquet").exists() for d in parts) else None
+    return identity if all(snapshot.has_part(project.parts, d) for d in parts) else None
 
 
 def _table_part(con: duckdb.DuckDBPyConnection, project: Project, name: str) -> Part:
@@ -86,7 +87,7 @@ def _history_parts(con: duckdb.DuckDBPyConnection, project: Project) -> list[Par
     query = "select run_id, digest, rows from store.parts order by run_id"
     for run_id, digest, rows in tables.rows(con, query):
         part = Part(run_id, digest, rows)
-        if not (project.parts / f"{digest}.parquet").exists():  # someone removed it
+        if not snapshot.has_part(project.parts, digest):  # someone removed it
             select = "select * exclude (run_id) from history where run_id = ? order by metric, step"
             frame = part_frame(run_id, tables.frame(con, select, run_id))
             part = snapshot.write_part(project.parts, run_id, frame)

@@ -1,49 +1,28 @@
-"""Files that changed -> the tables of the runs that they hold, inside one transaction."""
+"""Files that changed -> readings of the runs that they hold, and from there into the tables."""
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
-import polars as pl
 
-from etl import (
-    catalog,
-    describe,
-    discover,
-    ledger,
-    merge,
-    naming,
-    quarantine,
-    schema,
-    snapshot,
-    sources,
-    tables,
-)
+from etl import catalog, discover, ledger, quarantine, tables
 from etl.discover import Found
 from etl.errors import IncompleteError
 from etl.project import Project, Settings
 from etl.sources.reading import Facts, Reading, Reject, Source, no_points
-from etl.stitch import Segment, stitch
+from etl.store import Piece, Store
 
-PRECEDENCE = {kind: source.precedence for kind, source in sources.BY_KIND.items()}
 # Rows held before the runs that they belong to are merged; about 1 GB.
 HELD_POINTS = 20_000_000
-_RUN_TABLES = (
-    "runs",
-    "segments",
-    "config",
-    "summary",
-    "keys",
-    "history",
-    "differing",
-    "measured",
-    "parts",
-)
+# Faults of the machine, not of a file: the sync as a whole cannot go on.
+_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 @dataclass(slots=True)
@@ -51,16 +30,16 @@ class Outcome:
     """What an ingest did. ``files`` are the ledger's entries for every file that was looked at."""
 
     files: list[ledger.Entry] = field(default_factory=list)
-    runs: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
     new_points: int = 0
-    read: int = 0
+    changed: bool = False
 
 
 @dataclass(slots=True)
 class _Held:
     """Readings of one run that are not merged yet."""
 
-    pieces: list[tuple[Source, Facts, pl.DataFrame]] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
     from_scratch: bool = False
 
 
@@ -78,6 +57,7 @@ class Ingest:
     ) -> None:
         self.con, self.project, self.settings = con, project, settings
         self.strict, self.progress = strict, progress
+        self.store = Store(con, project, settings)
         self.held: dict[str, _Held] = defaultdict(_Held)
         self.holding = 0
         self.outcome = Outcome()
@@ -87,6 +67,7 @@ class Ingest:
 
         Raises:
             IncompleteError: something was rejected and the sync is strict.
+            OSError: the machine has no room, or too few file descriptors.
         """
         self._apply_rules()
         known = ledger.entries(self.con)
@@ -98,14 +79,11 @@ class Ingest:
                 entry = self._read(file, entry)
             if entry.kind is not None:
                 self.outcome.files.append(entry)
-            if (
-                sum(p.height for held in self.held.values() for _, _, p in held.pieces)
-                > HELD_POINTS
-            ):
+            if self.holding > HELD_POINTS:
                 self._flush()
         self._flush()
-        if self.outcome.runs:
-            self._write_catalog()
+        if self.outcome.changed:
+            self.store.write_catalog()
         return self.outcome
 
     def _apply_rules(self) -> None:
@@ -117,205 +95,143 @@ class Ingest:
                 self.held[run_id].from_scratch = True
             tables.rows(self.con, "update store.meta set rules = ?", rules)
 
-    def _read(self, file: Found, entry: ledger.Entry | None) -> ledger.Entry:
+    def _read(self, file: Found, before: ledger.Entry | None) -> ledger.Entry:
+        """Read *file* from where it was read to, or anew, and note that in the ledger."""
+        self.outcome.changed = True
         name = ledger.label(self.project, file.path)
-        grown = entry is not None and entry.kind is not None and entry.grown(file)
-        if entry is not None and not grown and entry.run_id is not None:
-            self.held[entry.run_id].from_scratch = True
-        start = entry.read_to if entry and grown else 0
-        source, reading = _attempt(file.path, start, entry.loaded() if entry and grown else None)
-        if self.strict and reading.rejects:
-            reject = reading.rejects[0]
-            raise IncompleteError(
-                reject.reason,
-                where=f"{file.path}:{reject.line or f'byte {reject.at_byte}'}",
-                done="nothing was changed, as --strict asks",
-                fix="mend or move the file, or sync without --strict to keep everything else",
+        try:
+            grown = before is not None and before.grown(file)
+            start = before.read_to if before and grown else 0
+            source, reading = attempt(
+                file.path, start, before.loaded() if before and grown else None
             )
-        facts = reading.facts
-        failed = source is not None and facts is None and not reading.rejects
-        entry = ledger.Entry(
-            path=name,
-            kind=source.kind if source else None,
-            size=file.size,
-            mtime_ns=file.mtime_ns,
-            inode=file.inode,
-            marks=ledger.marks(file.path, reading.end) if facts else "",
-            read_to=reading.end,
-            run_id=facts.run_id if facts else None,
-            facts=facts.dump() if facts else None,
-            status="quarantined" if reading.rejects else "empty" if failed else "read",
-            points=sum(facts.keys.values()) if facts else 0,
-            notes="; ".join(reading.notes),
-        )
+            entry = _entry(name, file, source, reading)
+        except OSError as problem:
+            return self._unreadable(name, file, before, problem)
+        self._refuse(file.path, reading.rejects)
+        if before is not None and not grown:
+            self._replaced(before, entry)
         ledger.put(self.con, entry)
         quarantine.put(self.con, name, reading.rejects, since=start)
-        self.outcome.read += 1
-        if facts and source:
-            self.held[facts.run_id].pieces.append((source, facts, reading.points))
+        if reading.facts and source:
+            piece = Piece(source.kind, reading.facts, reading.points)
+            self.held[reading.facts.run_id].pieces.append(piece)
             self.holding += reading.points.height
         return entry
 
+    def _refuse(self, path: Path, rejects: Sequence[Reject]) -> None:
+        if self.strict and rejects:
+            raise IncompleteError(
+                rejects[0].reason,
+                where=f"{path}:{rejects[0].line or f'byte {rejects[0].at_byte}'}",
+                done="nothing was changed, as --strict asks",
+                fix="mend or move the file, or sync without --strict to keep everything else",
+            )
+
+    def _unreadable(
+        self, name: str, file: Found, before: ledger.Entry | None, problem: OSError
+    ) -> ledger.Entry:
+        """Keep what was read of a file that cannot be read now; the next sync tries again."""
+        if problem.errno in _MACHINE:
+            raise problem
+        reject = Reject(0, f"cannot be read now: {problem.strerror or type(problem).__name__}", b"")
+        self._refuse(file.path, [reject])
+        entry = before or _entry(name, file, None, Reading(None, no_points(), (), 0))
+        entry = dataclasses.replace(entry, kind=entry.kind or "unknown", size=-1, status="failed")
+        ledger.put(self.con, entry)
+        quarantine.put(
+            self.con,
+            name,
+            [dataclasses.replace(reject, at_byte=entry.read_to)],
+            since=entry.read_to,
+        )
+        return entry
+
+    def _replaced(self, before: ledger.Entry, entry: ledger.Entry) -> None:
+        """Read a run anew whose file was rewritten; keep one whose file now holds another run."""
+        if before.run_id is None:
+            return
+        if before.run_id == entry.run_id:
+            self.held[before.run_id].from_scratch = True
+            return
+        gone = f"{before.path} (as it held {before.run_id})"
+        ledger.put(self.con, dataclasses.replace(before, path=gone, size=-1, status="gone"))
+        holds = f"run {entry.run_id}" if entry.run_id else "no run"
+        self.outcome.notes.append(
+            f"{before.path}: now holds {holds}; what was read of run {before.run_id} is kept"
+        )
+
     def _flush(self) -> None:
         for run_id in sorted(self.held):
-            self._merge(run_id, self.held[run_id])
-            self.outcome.runs.add(run_id)
+            held = self.held[run_id]
+            pieces = None if held.from_scratch else held.pieces
+            new, notes = self.store.put(run_id, pieces, self._again)
+            self.outcome.new_points += new
+            self.outcome.notes += notes
+            self.outcome.changed = True
         self.held.clear()
         self.holding = 0
 
-    def _merge(self, run_id: str, held: _Held) -> None:
-        entries = ledger.of_run(self.con, run_id)
-        if not entries:  # its only file now holds another run
-            for table in _RUN_TABLES:
-                tables.rows(self.con, f"delete from store.{table} where run_id = ?", run_id)
-            return
-        facts = describe.ordered(
-            [(e.kind, f) for e in entries if e.kind and (f := e.loaded())], PRECEDENCE
-        )
-        segments = stitch(fact for _, fact in facts)
-        names = ", ".join(merge.HISTORY)
-        query = f"select {names} from store.history where run_id = ? order by metric, step"
-        before = tables.frame(self.con, query, run_id)
-        existing, pieces = before, held.pieces
-        if held.from_scratch or self._moved(run_id, segments):
-            existing, pieces = self._all_again(entries, before)
-        arriving = [self._history(piece, segments) for piece in pieces]
-        merged = merge.merge(existing, arriving, segments, PRECEDENCE)
-        keys = ["metric", "step"]
-        fresh = (
-            merged.history.join(before, on=keys, how="anti") if before.height else merged.history
-        )
-        self.outcome.new_points += fresh.height
-        self._store(run_id, facts, segments, merged)
-
-    def _moved(self, run_id: str, segments: list[Segment]) -> bool:
-        """Whether rows that are stored already belong to other segment numbers or steps now."""
-        query = "select segment_id, rank, segment, shift from store.segments where run_id = ?"
-        now = {(s.segment_id, s.rank): (s.index, s.shift) for s in segments}
-        return any(
-            now.get((segment_id, rank)) != (index, shift)
-            for segment_id, rank, index, shift in tables.rows(self.con, query, run_id)
-        )
-
-    def _all_again(
-        self, entries: list[ledger.Entry], before: pl.DataFrame
-    ) -> tuple[pl.DataFrame, list[tuple[Source, Facts, pl.DataFrame]]]:
-        """Read every file of a run from its beginning; what only a lost file held is kept."""
-        pieces = []
-        lost = False
+    def _again(self, entries: Sequence[ledger.Entry]) -> tuple[list[Piece], list[ledger.Entry]]:
+        """Read files from their beginnings; return what they gave, and those that gave nothing."""
+        pieces: list[Piece] = []
+        lost: list[ledger.Entry] = []
         for entry in entries:
-            path = ledger.place(self.project, entry.path)
-            if not path.exists():
-                lost = True
-                continue
-            source, reading = _attempt(path, 0, None)
-            if source and reading.facts:
-                pieces.append((source, reading.facts, reading.points))
-        return (before if lost else before.clear()), pieces
-
-    def _history(
-        self, piece: tuple[Source, Facts, pl.DataFrame], segments: list[Segment]
-    ) -> pl.DataFrame:
-        source, facts, points = piece
-        segment = next(
-            s for s in segments if (s.segment_id, s.rank) == (facts.segment_id, facts.rank)
-        )
-        return merge.from_points(points, source.kind, segment, self._metric_of(facts))
-
-    def _metric_of(self, facts: Facts) -> Callable[[str], str]:
-        return lambda key: naming.metric_of(key, facts.source_project, self.settings.aliases)
-
-    def _store(
-        self,
-        run_id: str,
-        facts: list[tuple[str, Facts]],
-        segments: list[Segment],
-        merged: merge.Merged,
-    ) -> None:
-        con, history = self.con, merged.history
-        metric_of = self._metric_of(facts[0][1])
-        row = describe.run_row(self.project.name, facts, segments, history, self.settings)
-        tables.replace(con, "runs", run_id, [row])
-        segment_rows = describe.segment_rows(run_id, facts, segments, history)
-        tables.replace(con, "segments", run_id, segment_rows)
-        tables.replace(con, "config", run_id, describe.config_rows(run_id, facts))
-        summary = describe.summary_rows(run_id, facts, history, metric_of)
-        tables.replace_frame(con, "summary", run_id, _small("summary", summary))
-        keys = describe.key_rows(run_id, facts, metric_of)
-        tables.replace(con, "keys", run_id, keys)
-        tables.replace_frame(con, "history", run_id, history)
-        self._store_differing(run_id, merged)
-        measured = history.group_by("metric").len("points").sort("metric")
-        tables.replace_frame(con, "measured", run_id, measured)
-        part = snapshot.write_part(self.project.parts, run_id, part_frame(run_id, history))
-        tables.rows(con, "delete from store.parts where run_id = ?", run_id)
-        tables.rows(con, "insert into store.parts values (?, ?, ?)", run_id, part.digest, part.rows)
-
-    def _store_differing(self, run_id: str, merged: merge.Merged) -> None:
-        names = ", ".join(merged.differing.columns)
-        query = f"select {names} from store.differing where run_id = ?"
-        rows = pl.concat([tables.frame(self.con, query, run_id), merged.differing])
-        if rows.height:  # against what stands now
-            stands = merged.history.select("metric", "step", "source")
-            rows = rows.join(stands, on=["metric", "step", "source"], how="semi")
-            place = ["metric", "step", "source", "other"]
-            rows = rows.unique(place, keep="last", maintain_order=True).sort(place)
-        tables.replace_frame(self.con, "differing", run_id, rows)
-
-    def _write_catalog(self) -> None:
-        query = """
-            select m.metric,
-                to_json(list_sort(list(distinct k.key) filter (k.key <> m.metric)))::varchar
-            from (select distinct metric from store.measured) m
-            left join store.keys k on k.metric = m.metric
-            group by m.metric order by m.metric
-        """
-        found = tables.rows(self.con, query)
-        tables.rows(self.con, "delete from store.metrics")
-        for metric, aliases in found:
-            known = naming.describe(metric)
-            values = (known.unit, known.direction, known.family) if known else (None, None, None)
-            tables.rows(
-                self.con,
-                "insert into store.metrics"
-                " (metric, unit, direction, family, known, description, aliases)"
-                " values (?, ?, ?, ?, ?, ?, ?)",
-                *(
-                    metric,
-                    *values,
-                    known is not None,
-                    known.description if known else None,
-                    aliases,
-                ),
-            )
+            try:
+                source, reading = attempt(ledger.place(self.project, entry.path), 0, None)
+            except OSError as problem:
+                if problem.errno in _MACHINE:
+                    raise
+                source, reading = None, Reading(None, no_points(), (), 0)
+            if source and reading.facts and reading.facts.run_id == entry.run_id:
+                pieces.append(Piece(source.kind, reading.facts, reading.points))
+            else:
+                lost.append(entry)
+        return pieces, lost
 
 
-def part_frame(run_id: str, history: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of a run's history part, in canonical order."""
-    return history.select(pl.lit(run_id).alias("run_id"), *merge.HISTORY)
+def attempt(path: Path, start: int, facts: Facts | None) -> tuple[Source | None, Reading]:
+    """Read *path*; a reader that fails on it costs this file alone.
 
-
-def _attempt(path: Path, start: int, facts: Facts | None) -> tuple[Source | None, Reading]:
-    """Read *path*; a reader that fails costs this file alone."""
-    source = None
+    Raises:
+        OSError: the file cannot be read.
+        KeyboardInterrupt: the person stopped the sync.
+    """
+    source = discover.source_of(path)
+    if source is None:
+        return None, Reading(None, no_points(), (), 0)
     try:
-        source = discover.source_of(path)
-        if source is None:
-            return None, Reading(None, no_points(), (), 0)
-        return source, source.read(path, start, facts)
-    except OSError as problem:
-        reason = f"cannot be read: {problem.strerror or type(problem).__name__}"
+        reading = source.read(path, start, facts)
+    except OSError:
+        raise
     except Exception as problem:  # noqa: BLE001  one strange file must not stop the others
+        if "interrupted" in str(problem):  # what DuckDB makes of Ctrl-C
+            raise KeyboardInterrupt from None
         reason = f"the reader failed on it: {type(problem).__name__}: {problem}"
-    reject = Reject(start, reason, b"")
-    return source, Reading(facts, no_points(), (reject,), start)
+        return source, Reading(facts, no_points(), (Reject(start, reason, b""),), start)
+    if reading.facts is not None:
+        normal = dataclasses.replace(reading.facts.normal(), read_to=reading.end)
+        reading = dataclasses.replace(reading, facts=normal)
+    return source, reading
 
 
-def _small(table: str, values: list[describe.Row]) -> pl.DataFrame:
-    """Return rows of a small table as a frame without its run id."""
-    kinds = {"VARCHAR": pl.String, "DOUBLE": pl.Float64, "BIGINT": pl.Int64}
-    columns = {name: kinds[kind] for name, kind in schema.TABLES[table].items()}
-    return pl.DataFrame(values, schema=columns, orient="row").drop("run_id")
+def _entry(name: str, file: Found, source: Source | None, reading: Reading) -> ledger.Entry:
+    facts = reading.facts
+    empty = source is not None and facts is None and not reading.rejects
+    return ledger.Entry(
+        path=name,
+        kind=source.kind if source else None,
+        size=file.size,
+        mtime_ns=file.mtime_ns,
+        inode=file.inode,
+        marks=ledger.marks(file.path, reading.end) if facts else "",
+        read_to=reading.end,
+        run_id=facts.run_id if facts else None,
+        facts=facts.dump() if facts else None,
+        status="quarantined" if reading.rejects else "empty" if empty else "read",
+        points=sum(facts.keys.values()) if facts else 0,
+        notes="; ".join(reading.notes),
+    )
 
 
 def _rules(settings: Settings) -> str:

@@ -70,7 +70,8 @@ def marks(path: Path, read_to: int) -> str:
 def label(project: Project, path: Path) -> str:
     """Return how the ledger names *path*: relative where that lets the project be moved."""
     folder = os.path.abspath(project.folder)
-    text = os.path.abspath(path)
+    # a name that is no UTF-8 has no place in a table as it is
+    text = os.fsencode(os.path.abspath(path)).decode("utf-8", "backslashreplace")
     return os.path.relpath(text, folder) if text.startswith(folder + os.sep) else text
 
 

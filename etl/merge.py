@@ -47,6 +47,8 @@ def from_points(
 ) -> pl.DataFrame:
     """Return *points* of one file as history rows, each metric's in file order."""
     names = {key: metric_of(key) for key in points["key"].unique().to_list()}
+    if len(set(names.values())) < len(names):  # two spellings of one metric, in an order of its own
+        points = points.sort("key", maintain_order=True)
     return points.select(
         metric=pl.col("key").replace_strict(names, return_dtype=pl.String)
         if names
@@ -85,10 +87,11 @@ def merge(
     names = sorted(rows["metric"].unique().to_list())
     order = pl.col("metric").replace_strict(names, range(len(names)), return_dtype=pl.UInt32)
     rank = pl.col("source").replace_strict(dict(precedence), return_dtype=pl.Int32)
-    keys = ["name", "step"]
+    # by time before by place in the file, as a file may have arrived in portions
+    keys = ["name", "step", "ts"]
     if len(frames) > 1:
         rows = rows.with_columns(rank=rank)
-        keys += ["segment", "rank", "ts", "arrival"]
+        keys = ["name", "step", "segment", "rank", "ts", "arrival"]
     rows = rows.with_columns(name=order).sort(keys, maintain_order=True, nulls_last=False)
     last = (pl.col("name") != pl.col("name").shift(-1)) | (
         pl.col("step") != pl.col("step").shift(-1)
@@ -118,7 +121,11 @@ def _differing() -> pl.DataFrame:
 def _losers(rows: pl.DataFrame, history: pl.DataFrame) -> pl.DataFrame:
     """Return the values of *rows* that another source's, of the same segment, contradicts."""
     kept = history.select("metric", "step", "segment", "source", "value")
-    pairs = rows.select("metric", "step", "segment", other="source", other_value="value").join(
+    place = ["metric", "step", "segment", "source"]
+    stated = rows.unique(
+        place, keep="last", maintain_order=True
+    )  # what each source says in the end
+    pairs = stated.select("metric", "step", "segment", other="source", other_value="value").join(
         kept, on=["metric", "step", "segment"]
     )
     a, b = pl.col("value"), pl.col("other_value")

@@ -9,35 +9,63 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import duckdb
+import polars as pl
 
-from etl import tables
+from etl import ledger, tables
 from etl.project import Project
 from etl.snapshot import replace_text
-from etl.sources.reading import Reject
+from etl.sources.reading import Reject, clean
 
 RAW_BYTES = 64 * 1024
 FILE = "quarantine.jsonl"
+_FOLDER = -1  # the place of what is no place in a file
 
 
 def put(con: duckdb.DuckDBPyConnection, path: str, rejects: Sequence[Reject], since: int) -> None:
     """Make *rejects* what is wrong with *path* from byte *since* on."""
     tables.rows(con, "delete from store.quarantine where path = ? and at_byte >= ?", path, since)
-    for reject in rejects:
-        tables.rows(
-            con,
-            "insert into store.quarantine (file, line, at_byte, reason, bytes, raw, path)"
-            " values (?, ?, ?, ?, ?, ?, ?)",
-            PurePath(path).name,
-            reject.line,
-            reject.at_byte,
-            reject.reason,
-            len(reject.raw),
-            reject.raw[:RAW_BYTES],
-            path,
-        )
+    if not rejects:
+        return
+    rows = pl.DataFrame(
+        {
+            "line": [reject.line for reject in rejects],
+            "at_byte": [reject.at_byte for reject in rejects],
+            "reason": [clean(reject.reason) for reject in rejects],
+            "bytes": [len(reject.raw) for reject in rejects],
+            "raw": [reject.raw[:RAW_BYTES] for reject in rejects],
+        },
+        schema_overrides={"line": pl.Int64, "at_byte": pl.Int64},
+    )
+    con.register("rejected", rows)
+    tables.rows(
+        con,
+        "insert into store.quarantine (file, path, line, at_byte, reason, bytes, raw)"
+        " select ?, ?, line, at_byte, reason, bytes, raw from rejected",
+        PurePath(path).name,
+        path,
+    )
+    con.unregister("rejected")
+
+
+def refresh(con: duckdb.DuckDBPyConnection, project: Project, failed: Sequence[OSError]) -> bool:
+    """Drop what was wrong with files that are gone, note what cannot be looked at now.
+
+    Return whether that changed anything.
+    """
+    state = "select path, reason from store.quarantine order by all"
+    before = tables.rows(con, state)
+    for path in sorted({path for path, _ in before}):
+        if not ledger.place(project, path).exists():
+            tables.rows(con, "delete from store.quarantine where path = ?", path)
+    tables.rows(con, "delete from store.quarantine where at_byte = ?", _FOLDER)
+    for problem in failed:
+        reason = f"cannot be looked at: {problem.strerror}"
+        name = ledger.label(project, Path(str(problem.filename)))
+        put(con, name, [Reject(_FOLDER, reason, b"")], since=_FOLDER)
+    return before != tables.rows(con, state)
 
 
 def write_file(con: duckdb.DuckDBPyConnection, project: Project) -> None:

@@ -10,10 +10,11 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import duckdb
 import numpy as np
@@ -25,6 +26,7 @@ from etl.project import Project
 
 FORMAT = 1
 POINTER = "latest"
+TEMPORARY = ".tmp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +82,40 @@ def write_part(folder: Path, key: str, frame: pl.DataFrame) -> Part:
     """Write *frame*, which is in canonical order, as a part, unless that content is there."""
     name = digest(frame)
     path = folder / f"{name}.parquet"
-    if not path.exists():
+    if not has_part(folder, name):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as file:
+        with _written(path) as file:
             frame.write_parquet(file, compression="zstd", statistics=True)
-        publish(Path(file.name), path)
     return Part(key, name, frame.height)
 
 
-def publish(written: Path, path: Path) -> None:
-    """Put the complete file *written* in the place of *path*, readable as any other file."""
-    written.chmod(0o644)
-    written.replace(path)
+def has_part(folder: Path, name: str) -> bool:
+    """Whether part *name* is there; an empty file is what a loss of power can leave of one."""
+    path = folder / f"{name}.parquet"
+    return path.exists() and path.stat().st_size > 0
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write that becomes *path* when it is whole and on the disk, or nothing."""
+    file = tempfile.NamedTemporaryFile(dir=path.parent, suffix=TEMPORARY, delete=False)  # noqa: SIM115
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(file.name, 0o644)
+        os.replace(file.name, path)
+    except BaseException:
+        os.unlink(file.name)
+        raise
+
+
+def sweep(folders: Iterable[Path]) -> None:
+    """Remove what a killed process had begun to write; only the holder of the lock may."""
+    for folder in folders:
+        for path in folder.glob(f"*{TEMPORARY}"):
+            path.unlink(missing_ok=True)
 
 
 def identify(project: str, tables: tuple[Part, ...], history: tuple[Part, ...]) -> str:
@@ -106,7 +130,7 @@ def identify(project: str, tables: tuple[Part, ...], history: tuple[Part, ...]) 
 def write_manifest(project: Project, manifest: Manifest) -> Path:
     """Write the manifest, unless that snapshot is there already, and return its path."""
     path = project.snapshots / f"{manifest.snapshot}.json"
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         document = {
             "format": FORMAT,
             "snapshot": manifest.snapshot,
@@ -133,13 +157,8 @@ def point_to(project: Project, snapshot: str) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Write *text* to *path* so that a reader sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8", newline="\n"
-    ) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    publish(Path(file.name), path)
+    with _written(path) as file:
+        file.write(text.encode("utf-8"))
 
 
 def read_manifest(project: Project, snapshot: str = POINTER) -> Manifest:
@@ -206,7 +225,7 @@ def connect(project: Project, manifest: Manifest) -> duckdb.DuckDBPyConnection:
     missing = [
         part.digest
         for part in (*manifest.tables, *manifest.history)
-        if not (project.parts / f"{part.digest}.parquet").exists()
+        if not has_part(project.parts, part.digest)
     ]
     if missing:
         raise UsageError(

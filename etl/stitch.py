@@ -40,10 +40,16 @@ def stitch(facts: Iterable[Facts]) -> list[Segment]:
 
     groups = [list(group) for _, group in groupby(sorted(facts, key=place), key=place)]
     groups.sort(key=lambda group: (_start(group) or 0.0, group[0].segment_id, group[0].rank))
+    if _resumed(groups[0]):  # a clock that is behind makes no beginning of a continuation
+        groups.sort(key=_resumed)
     segments: list[Segment] = []
     for group in groups:
         segments.append(_segment(len(segments), group, segments))
     return [_abandoned(segment, segments) for segment in segments]
+
+
+def _resumed(group: list[Facts]) -> bool:
+    return any(fact.resumed or fact.resume_step is not None for fact in group)
 
 
 def _start(group: list[Facts]) -> float | None:

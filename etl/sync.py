@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -78,23 +79,30 @@ def sync(
         con = tables.open_database(project.database)
         try:
             given = [ledger.label(project, path) for path in paths]
-            places = {*given, *ledger.remembered(con)}
-            gone = sorted(p for p in places if not ledger.place(project, p).exists())
-            found = discover.walk(
-                [*project.inbox_found(), *(ledger.place(project, p) for p in places)]
-            )
+            places = [ledger.place(project, p) for p in {*given, *ledger.remembered(con)}]
+            failed: list[OSError] = []
+            found = list(discover.walk([*project.inbox_found(), *places], failed))
+            if not found and not failed and not ledger.entries(con):
+                _require_data(project, paths)
             tables.rows(con, "begin")
             ledger.remember(con, given)
+            snapshot.sweep([project.parts, project.snapshots, project.quarantine])
+            changed = quarantine.refresh(con, project, failed)
             work = Ingest(con, project, settings, strict=strict, progress=progress)
             outcome = work.run(found)
-            identity = None if outcome.read or outcome.runs else freeze.current(con, project)
+            outcome.notes += [
+                f"{path}: gone; what was read of it is kept"
+                for path in sorted(places)
+                if not path.exists()
+            ]
+            identity = None if changed or outcome.changed else freeze.current(con, project)
             if identity is None:
                 identity = freeze.take(con, project, now).snapshot
             tables.rows(con, "commit")
             # after the commit: a kill in between leaves an old pointer, which the next sync moves
             snapshot.point_to(project, identity)
             quarantine.write_file(con, project)
-            return _result(con, project, identity, outcome, gone)
+            return _result(con, project, identity, outcome)
         finally:
             con.close()
 
@@ -123,7 +131,6 @@ def _result(
     project: Project,
     identity: str,
     outcome: Outcome,
-    gone: list[str],
 ) -> Result:
     ((runs, points),) = tables.rows(
         con, "select count(*), coalesce(sum(points), 0)::bigint from store.runs"
@@ -132,7 +139,7 @@ def _result(
         "select path, line, at_byte, reason from store.quarantine order by path, at_byte, reason"
     )
     notes = [f"{entry.path}: {entry.notes}" for entry in outcome.files if entry.notes]
-    notes += [f"{path}: gone; what was read of it is kept" for path in gone]
+    notes += outcome.notes
     return Result(
         project=project.name,
         snapshot=identity,
@@ -171,19 +178,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "  fix: make room or permission there, and run this again\n"
         )
         return errors.USAGE
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; nothing was changed\n")
-        return 130
+    except (KeyboardInterrupt, RuntimeError) as problem:
+        if isinstance(problem, KeyboardInterrupt) or "interrupted" in str(problem):
+            sys.stderr.write("stopped; the tables were not changed\n")
+            return 130
+        return _bug(problem, debug=options.debug)
     except Exception as problem:  # noqa: BLE001  the last line of defence says how to report it
-        if options.debug:
-            traceback.print_exc()
-        sys.stderr.write(
-            f"error: a bug in runatlas: {type(problem).__name__}: {problem}\n"
-            f"  nothing was changed\n  fix: run again with --debug and report what it prints\n"
-        )
-        return errors.BUG
-    _print(result, options)
+        return _bug(problem, debug=options.debug)
+    try:
+        _print(result, options)
+        sys.stdout.flush()
+    except OSError:  # nobody reads the result, which is in the tables
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return result.exit_code
+
+
+def _bug(problem: Exception, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    sys.stderr.write(
+        f"error: a bug in runatlas: {type(problem).__name__}: {problem}\n"
+        f"  nothing was changed\n  fix: run again with --debug and report what it prints\n"
+    )
+    return errors.BUG
 
 
 def _parser() -> argparse.ArgumentParser:

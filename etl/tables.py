@@ -95,6 +95,12 @@ def open_database(path: Path) -> duckdb.DuckDBPyConnection:
         UsageError: it is no such database, or one of another version.
     """
     fix = f"move {path} away and sync again: everything in it is made from the sources"
+    if not path.exists():  # made under another name: a full disk leaves no half of one
+        fresh = path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        with duckdb.connect(str(fresh)) as con:
+            _create(con)
+        fresh.replace(path)
     try:
         con = duckdb.connect(str(path))
     except duckdb.IOException as problem:
@@ -111,9 +117,10 @@ def open_database(path: Path) -> duckdb.DuckDBPyConnection:
             raise UsageError("cannot be written", where=str(path), fix=fix) from None
         raise UsageError("not a DuckDB database", where=str(path), fix=fix) from None
     rows(con, "set timezone = 'UTC'")
-    if not rows(con, "select 1 from information_schema.tables where table_schema = 'store'"):
-        _create(con)
-    ((version,),) = rows(con, "select version from store.meta")
+    try:
+        ((version,),) = rows(con, "select version from store.meta")
+    except duckdb.CatalogException:
+        version = None
     if version != schema.VERSION:
         con.close()
         what = f"a database of version {version}, not {schema.VERSION}"

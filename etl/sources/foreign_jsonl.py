@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -17,24 +18,29 @@ from etl.sources.reading import (
     Source,
 )
 
-# A file of one of these names says nothing about its run; the folder it lies in does.
-_GENERIC_STEMS = ("metrics", "log", "logs", "train", "history", "output")
+# A file or folder of one of these names says nothing about its run; the folder around it does.
+_GENERIC = ("metrics", "log", "logs", "train", "training", "history", "output", "outputs", "run")
+HEAD_BYTES = 64 * 1024
 
 
 def recognises(path: Path, head: bytes) -> bool:
     """Whether *path* is a log of steps: its first complete lines hold a step and a number."""
-    return path.suffix in SUFFIXES and _step_key(head) is not None
+    return path.suffix.lower() in SUFFIXES and _step_key(head) is not None
 
 
 def read(path: Path, start: int, facts: Facts | None) -> Reading:
     """Return what *path* holds from byte *start* on; *facts* are those of what came before."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    step_key = _step_key(head) or STEP_KEYS[0]
-    keys = _keys(head)
+    # what the first read decided holds for the file, however much of it was there then
+    decided = {role: key for key, role in facts.roles.items()} if facts else {}
+    step_key = decided.get("step") or _step_key(head) or STEP_KEYS[0]
+    keys = {key for value in _objects(head)[:1] for key in value} | set(decided.values())
     time_key = next((key for key in TIME_KEYS if key in keys), None)
     lines = jsonl.read(path, start, step_key, time_key)
-    rejects = [*lines.rejects, *(event.place for event in lines.events)]
+    odd = "a line of a runatlas log within another program's"
+    events = [dataclasses.replace(event.place, reason=odd) for event in lines.events]
+    rejects = [*lines.rejects, *events]
     roles = {step_key: "step"}
     if time_key:
         roles[time_key] = "wall time"
@@ -48,23 +54,16 @@ def read(path: Path, start: int, facts: Facts | None) -> Reading:
     return Reading(facts, points, jsonl.numbered(path, start, rejects), lines.end)
 
 
-HEAD_BYTES = 64 * 1024
-
-
 def _objects(head: bytes) -> list[dict[str, object]]:
     found = []
-    for line in head.split(b"\n")[:-1][:20]:
+    for line in head.split(b"\n")[:20]:
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
             found.append(value)
     return found
-
-
-def _keys(head: bytes) -> set[str]:
-    return {key for value in _objects(head) for key in value}
 
 
 def _step_key(head: bytes) -> str | None:
@@ -82,8 +81,8 @@ def _step_key(head: bytes) -> str | None:
 
 
 def _facts(path: Path, head: bytes) -> Facts:
-    generic = path.stem.lower() in _GENERIC_STEMS
-    name = path.resolve().parent.name if generic else path.stem
+    names = [path.stem, *(folder.name for folder in path.resolve().parents)]
+    name = next((name for name in names if name and name.lower() not in _GENERIC), path.stem)
     # the name too: two runs of one seed may well begin with the same line
     content = name.encode("utf-8", "surrogatepass") + b"\n" + head.split(b"\n", 1)[0]
     run_id = "jsonl-" + hashlib.blake2b(content, digest_size=5).hexdigest()

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from etl.sources import jsonl
-from etl.sources.reading import Facts, Reading, Source
+from etl.sources.jsonl_rows import Event
+from etl.sources.reading import Facts, Reading, Reject, Source
 from hooks import record
 
 SUFFIXES = (".jsonl", ".ndjson")
+# hooks.capture.file_name
+_NAME = re.compile(r"(?P<run>.+)\.(?P<segment>[a-z0-9]+)\.rank(?P<rank>\d+)\.\d+\.jsonl")
 _EVENTS = ("run", "config", "summary", "finish")
 
 
 def recognises(path: Path, head: bytes) -> bool:
-    """Whether *path* is a log of our hooks, by its first line."""
-    first = head.split(b"\n", 1)[0]
-    return path.suffix in SUFFIXES and b'"_kind":"run"' in first.replace(b" ", b"")
+    """Whether *path* is a log of our hooks, by its first line or, if that is damaged, its name."""
+    if path.suffix.lower() not in SUFFIXES:
+        return False
+    first = head.strip().split(b"\n", 1)[0]
+    return b'"_kind":"run"' in first.replace(b" ", b"") or bool(_NAME.fullmatch(path.name))
 
 
 def read(path: Path, start: int, facts: Facts | None) -> Reading:
     """Return what *path* holds from byte *start* on; *facts* are those of what came before."""
     lines = jsonl.read(path, start, record.STEP, record.TIME)
-    rejects = list(lines.rejects)
+    other = next((e for e in lines.events if _another(e, lines.events, facts)), None)
+    rejects: list[Reject] = []
+    if other is not None:  # as of "cat a.jsonl b.jsonl": never mix the rows of two runs
+        lines = jsonl.read(path, start, record.STEP, record.TIME, stop=other.place.at_byte)
+        reason = "the log of another run begins here: split the file at this line to have both"
+        rejects.append(dataclasses.replace(other.place, reason=reason))
     notes: list[str] = []
     for found in lines.events:
         event, kind = found.value, found.value[record.KIND]
@@ -35,19 +46,44 @@ def read(path: Path, start: int, facts: Facts | None) -> Reading:
                 notes.append(f"written in grammar v{facts.versions['grammar']}; read as v1")
         elif facts is not None and kind in _EVENTS:
             facts = _apply(facts, kind, event)
-        else:
+        elif kind not in _EVENTS:
             reason = f"record kind {str(kind)[:40]!r} is not known to grammar v{record.VERSION}"
             rejects.append(dataclasses.replace(found.place, reason=reason))
-    placed = jsonl.numbered(path, start, rejects)
+    placed = jsonl.numbered(path, start, [*lines.rejects, *rejects])
+    if facts is None and lines.rows:
+        facts = _named(path, lines.points)
     if facts is None:
         return Reading(None, lines.points.clear(), placed, start, tuple(notes))
-    points = _of_rank(lines.points, facts.rank)
+    points = _of_rank(lines.points, facts.normal().rank)
     facts = facts.counted(lines.rows, points, {record.STEP: "step", record.TIME: "wall time"})
     return Reading(facts, points, placed, lines.end, tuple(notes))
 
 
+def _another(event: Event, events: tuple[Event, ...], facts: Facts | None) -> bool:
+    """Whether *event* is the header of another process's log than the one the file began with."""
+    if event.value[record.KIND] != "run":
+        return False
+    if facts is not None:
+        return event.value.get("segment") != facts.segment_id
+    first = next(e for e in events if e.value[record.KIND] == "run")
+    return event.value.get("segment") != first.value.get("segment")
+
+
+def _named(path: Path, points: pl.DataFrame) -> Facts | None:
+    """Return what the name of a file without a readable header says; the hooks named it."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        return None
+    began = points["ts"].min()
+    return Facts(
+        run_id=match["run"],
+        segment_id=match["segment"],
+        rank=int(match["rank"]),
+        started_at=began if isinstance(began, float) else None,
+    )
+
+
 def _header(event: dict[str, Any], path: Path) -> Facts:
-    resume_step = event.get("resume_step")
     stage = event.get("stage")
     return Facts(
         run_id=str(event.get("run_id") or path.stem),
@@ -59,19 +95,19 @@ def _header(event: dict[str, Any], path: Path) -> Facts:
         script=event.get("script"),
         started_at=record.number(event.get(record.TIME)),
         parent_run_id=event.get("parent_run_id"),
-        config=event.get("config") or {},
-        versions={"grammar": str(event.get("v", 1)), **(event.get("versions") or {})},
-        rank=int(event.get("rank") or 0),
+        config=_entries(event, "config"),
+        versions={"grammar": str(event.get("v", 1)), **_entries(event, "versions")},
+        rank=event.get("rank") or 0,
         resumed=bool(event.get("resumed")),
-        resume_step=resume_step if isinstance(resume_step, int) else None,
+        resume_step=event.get("resume_step"),
     )
 
 
 def _apply(facts: Facts, kind: str, event: dict[str, Any]) -> Facts:
     if kind == "config":
-        return dataclasses.replace(facts, config={**facts.config, **(event.get("config") or {})})
+        return dataclasses.replace(facts, config={**facts.config, **_entries(event, "config")})
     if kind == "summary":
-        return dataclasses.replace(facts, summary={**facts.summary, **(event.get("summary") or {})})
+        return dataclasses.replace(facts, summary={**facts.summary, **_entries(event, "summary")})
     if kind == "finish":
         return dataclasses.replace(
             facts,
@@ -80,6 +116,11 @@ def _apply(facts: Facts, kind: str, event: dict[str, Any]) -> Facts:
             ended_at=record.number(event.get(record.TIME)),
         )
     return facts  # a second header adds nothing
+
+
+def _entries(event: dict[str, Any], name: str) -> dict[str, Any]:
+    values = event.get(name)
+    return values if isinstance(values, dict) else {}
 
 
 def _of_rank(points: pl.DataFrame, rank: int) -> pl.DataFrame:

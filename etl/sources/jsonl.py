@@ -18,17 +18,22 @@ SMALL_BYTES = 256 * 1024
 CHUNK_BYTES = 64 * 1024 * 1024  # what is held in memory at a time
 
 
-def read(path: Path, start: int, step_key: str, time_key: str | None) -> Lines:
-    """Return what *path* holds from byte *start* to its last complete line.
+def read(
+    path: Path, start: int, step_key: str, time_key: str | None, stop: int | None = None
+) -> Lines:
+    """Return what *path* holds from byte *start* to its last complete line, or to byte *stop*.
 
-    A last line without its newline is rejected, and left for the next read to begin with. Lines
-    are numbered from 0 at *start*; ``numbered`` makes that their number in the file.
+    A last line without its newline counts if it is a whole object, as some programs leave it out at
+    the end; else it is rejected, and left for the next read to begin with. Lines are numbered from
+    0 at *start*; ``numbered`` makes that their number in the file.
     """
     pieces: list[Lines] = []
     line, rest, at = 0, b"", start
     with path.open("rb") as file:
         file.seek(start)
-        while block := file.read(CHUNK_BYTES):
+        left = (path.stat().st_size if stop is None else stop) - start
+        while left > 0 and (block := file.read(min(left, CHUNK_BYTES))):
+            left -= len(block)
             rest += block
             whole = rest.rfind(b"\n") + 1
             if whole:
@@ -36,6 +41,12 @@ def read(path: Path, start: int, step_key: str, time_key: str | None) -> Lines:
                 line += rest.count(b"\n", 0, whole)
                 at += whole
                 rest = rest[whole:]
+    if rest:
+        last = jsonl_rows.parse(rest + b"\n", at, line, step_key, time_key)
+        if last.rows or last.events:
+            pieces.append(last)
+            at += len(rest)
+            rest = b""
     rejects = [reject for piece in pieces for reject in piece.rejects]
     if rest:
         reason = "torn last line: no newline yet; the next sync reads it again"
@@ -70,6 +81,6 @@ def _parse(data: bytes, start: int, first: int, step_key: str, time_key: str | N
     if len(data) > SMALL_BYTES:
         try:
             return jsonl_columns.parse(data, start, first, step_key, time_key)
-        except (jsonl_columns.NotColumnsError, duckdb.Error):
+        except (jsonl_columns.NotColumnsError, duckdb.Error, ValueError):
             pass
     return jsonl_rows.parse(data, start, first, step_key, time_key)

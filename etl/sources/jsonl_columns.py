@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 import polars as pl
+import polars.selectors as cs
 
 from etl.sources import jsonl_rows
 from etl.sources.jsonl_rows import MAX_STEP, Event, Lines, add_row, first_wins
@@ -25,7 +26,11 @@ _EVENT = b'"' + record.KIND.encode() + b'"'
 _BOM = b"\xef\xbb\xbf"
 # A value that is no bare number: text, list, object, null, true or false.
 _RICH = rb':\s*["\[{ntf]'
-_RICH_KEY = r'"((?:[^"\\]|\\.)*)"\s*:\s*["\[{ntf]'
+# A key before such a value; a text is matched whole, so that its end is no beginning.
+_RICH_KEY = r'"((?:[^"\\]|\\.)*)"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[\[{ntf])'
+# What DuckDB takes for JSON and the standard does not.
+_LAX = re.compile(rb",\s*[}\]]|\x0c|\\u005f")
+_NONFINITE = re.compile(rb"(?i)[:\[,]\s*([+-]?(?:nan|inf)\w*)")
 
 
 class NotColumnsError(Exception):
@@ -38,6 +43,8 @@ def parse(data: bytes, start: int, first: int, step_key: str, time_key: str | No
     Raises:
         NotColumnsError, duckdb.Error: this way does not do for these lines.
     """
+    if _LAX.search(data):
+        raise NotColumnsError
     axes = (step_key, time_key)
     events, rejects, history = _events(data, start, first, axes)
     with tempfile.NamedTemporaryFile(suffix=".jsonl") as file, duckdb.connect() as con:
@@ -46,7 +53,9 @@ def parse(data: bytes, start: int, first: int, step_key: str, time_key: str | No
         keys = _keys(con, file.name, axes)
         rich = _rich_keys(con, file.name, axes) if re.search(_RICH, history) else set()
         wide = _wide(con, file.name, keys, rich, axes)
-    fits = (wide["step"] == wide["step"].floor()) & (wide["step"].abs() <= MAX_STEP)
+    if _has_nonfinite(wide) and _odd_number(history):
+        raise NotColumnsError
+    fits = (wide["step"] == wide["step"].floor()) & (wide["step"].abs() < MAX_STEP)
     fits = fits.fill_null(value=False)
     if not fits.all():
         odd = fits.not_().arg_true().to_list()
@@ -140,6 +149,17 @@ def _wide(
                        columns={{{columns}}})
     """
     return pl.DataFrame(pl.from_arrow(con.sql(query).to_arrow_table()))
+
+
+def _has_nonfinite(wide: pl.DataFrame) -> bool:
+    numbers = wide.select(cs.float()).get_columns()
+    return any(not column.is_finite().fill_null(value=True).all() for column in numbers)
+
+
+def _odd_number(history: bytes | bytearray) -> bool:
+    """Whether a NaN or an infinity is spelled as only DuckDB takes it: nan, inf, +Infinity..."""
+    words = {match.group(1) for match in _NONFINITE.finditer(history)}
+    return not words <= {b"NaN", b"Infinity", b"-Infinity"}
 
 
 def _lines(history: bytes | bytearray, count: int) -> list[tuple[int, int, bytes]]:

@@ -6,13 +6,12 @@ This is the meaning of a JSONL log; ``jsonl_columns`` gives the same for large f
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from etl.sources.reading import POINTS, Reject
+from etl.sources.reading import POINTS, Reject, clean
 from hooks import record
 
 MAX_STEP = 2**53
@@ -55,8 +54,12 @@ def parse(data: bytes, start: int, first: int, step_key: str, time_key: str | No
         elif (step := _step(found.get(step_key))) is None:
             rejects.append(Reject(begin, _no_step(found, step_key), line, number))
         else:
+            try:
+                add_row(columns, found, step, step_key, time_key)
+            except RecursionError:
+                rejects.append(Reject(begin, "nested too deep", line, number))
+                continue
             rows += 1
-            add_row(columns, found, step, step_key, time_key)
     return Lines(pl.DataFrame(columns, schema=POINTS), tuple(events), tuple(rejects), rows, at)
 
 
@@ -83,7 +86,7 @@ def first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _step(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return int(value) if abs(value) <= MAX_STEP and value == int(value) else None
+    return int(value) if abs(value) < MAX_STEP and value == int(value) else None
 
 
 def _no_step(found: dict[str, Any], step_key: str) -> str:
@@ -101,15 +104,15 @@ def add_row(
 ) -> None:
     """Append a point for each entry of *row* but its step and time; null is no point."""
     ts = record.number(row.get(time_key)) if time_key else None
+    points = []  # first all, then appended: a row that fails leaves nothing behind
     for key, value in _flat(row):
-        if key in (step_key, time_key) or value is None:
-            continue
-        number = _number(value)
-        columns["key"].append(record.unescape(key))
-        columns["step"].append(step)
-        columns["value"].append(number)
-        columns["text"].append(None if number is not None else _text(value))
-        columns["ts"].append(ts)
+        if key not in (step_key, time_key) and value is not None:
+            number = record.number(value)
+            text = None if number is not None else _text(value)
+            points.append((record.unescape(clean(key)), step, number, text, ts))
+    for point in points:
+        for name, value in zip(POINTS, point, strict=True):
+            columns[name].append(value)
 
 
 def _flat(row: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -123,13 +126,5 @@ def _flat(row: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return entries
 
 
-def _number(value: Any) -> float | None:
-    try:
-        return record.number(value)
-    except OverflowError:  # an integer beyond 1e308
-        return math.inf if value > 0 else -math.inf
-
-
 def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    return text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate has no UTF-8 form
+    return clean(value if isinstance(value, str) else json.dumps(value, sort_keys=True))

@@ -75,6 +75,24 @@ class Facts:
     first_step: int | None = None
     last_step: int | None = None
     current_step: int | None = None
+    read_to: int = 0  # the byte up to which the file was read
+
+    def normal(self) -> Facts:
+        """Return the facts as tables can hold them, whatever types a strange file gave them."""
+        changes: dict[str, Any] = {name: _text(getattr(self, name)) for name in _TEXTS}
+        changes |= {name: _entries(getattr(self, name), 0) for name in ("config", "summary")}
+        versions = {k: str(v) for k, v in _entries(self.versions, 0).items()}
+        return dataclasses.replace(
+            self,
+            **changes,
+            run_id=_text(self.run_id) or "",
+            segment_id=_text(self.segment_id) or "",
+            tags=tuple(tag for tag in map(_text, self.tags) if tag),
+            versions=versions,
+            rank=_whole(self.rank, 2**31) or 0,
+            exit_code=_whole(self.exit_code, 2**31),
+            resume_step=_whole(self.resume_step, 2**53),
+        )
 
     def dump(self) -> str:
         """Return the facts as JSON text."""
@@ -94,7 +112,7 @@ class Facts:
         steps = [s for s in (self.first_step, points["step"].min()) if isinstance(s, int)]
         lasts = [s for s in (self.last_step, points["step"].max()) if isinstance(s, int)]
         said = points.filter(pl.col("key") == SAID_STAGE)["text"].drop_nulls()
-        stage = self.stage or (said[-1] if len(said) else None)
+        stage = self.stage or (said[0] if len(said) else None)
         return dataclasses.replace(
             self,
             stage=stage,
@@ -105,6 +123,53 @@ class Facts:
             first_step=min(steps, default=None),
             last_step=max(lasts, default=None),
         )
+
+
+_TEXTS = (
+    "name",
+    "source_project",
+    "stage",
+    "stage_from",
+    "script",
+    "parent_run_id",
+    "job_type",
+    "group",
+    "notes",
+)
+_DEPTH = 50
+
+
+def clean(text: str) -> str:
+    """Return *text* without lone surrogates, which have no UTF-8 form."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, (list, dict)):
+        return None
+    return clean(str(value))
+
+
+def _whole(value: Any, limit: int) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if abs(value) < limit else None
+
+
+def _entries(values: Any, depth: int) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        return {}
+    return {clean(str(key)): _plain(value, depth) for key, value in values.items()}
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, (dict, list)) and depth >= _DEPTH:
+        return "(nested too deep)"
+    if isinstance(value, dict):
+        return _entries(value, depth + 1)
+    return [_plain(item, depth + 1) for item in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +16,14 @@ from typing import Any
 import polars as pl
 
 from etl.sources import wandb_log, wire
-from etl.sources.reading import POINTS, Facts, Reading, Reject, Source, no_points
+from etl.sources.jsonl_rows import MAX_STEP
+from etl.sources.reading import POINTS, Facts, Reading, Reject, Source, clean, no_points
 from hooks import record
 
 _NUM, _HISTORY, _SUMMARY, _CONFIG, _RUN, _EXIT, _ENVIRONMENT = 1, 2, 3, 5, 17, 18, 26
 _NOT_READ = frozenset((4, 6, 7, 8, 9, 10, 11, 12, 13, 16, 19, 20, 21, 22, 23, 24, 25, 27, 100, 200))
+# What strange bytes in a record can raise on the way; it costs that record.
+_BAD_RECORD = (ValueError, TypeError, AttributeError, OverflowError, RecursionError, struct.error)
 _STEP, _LOG_INDEX, _TIME, _RUNTIME = "step", "_step", "_timestamp", "_runtime"
 _OWN_ROLES = {_LOG_INDEX: "log index", _TIME: "wall time", _RUNTIME: "runtime"}
 
@@ -48,8 +50,9 @@ def read(path: Path, start: int, facts: Facts | None) -> Reading:
     for at, data in walk.records():
         try:
             rows.take(data)
-        except (wire.MalformedError, ValueError, struct.error) as problem:
-            unread.append(Reject(at, f"a record that is no W&B record: {problem}", data))
+        except _BAD_RECORD as problem:
+            reason = f"a record that is no W&B record: {type(problem).__name__}: {problem}"
+            unread.append(Reject(at, reason, data))
     return rows.reading(path, walk, unread)
 
 
@@ -133,12 +136,12 @@ class _Rows:
         if value is None:
             return
         number = record.number(value) if not isinstance(value, str) else None
+        text = value if isinstance(value, str) or number is not None else json.dumps(value)
         columns = self.columns
-        columns["key"].append(key)
+        columns["key"].append(clean(key))
         columns["step"].append(step)
         columns["value"].append(number)
-        text = value if isinstance(value, str) or number is not None else json.dumps(value)
-        columns["text"].append(text if number is None else None)
+        columns["text"].append(clean(text) if number is None else None)
         columns["ts"].append(ts)
 
     def config(self, body: bytes) -> None:
@@ -205,11 +208,16 @@ class _Rows:
             for number, count in sorted(self.unknown.items())
         )
         rejects = [*walk.rejects, *unread]
+        file_end = walk.start + len(walk.data)
         if not self.facts.run_id:
-            if not rejects:
-                rejects.append(Reject(walk.end, "no run record: cut before the run began", b""))
-            return Reading(None, points.clear(), tuple(rejects), 0, notes)
-        if not self.facts.finished and not rejects:
+            reason = "no run record: cut before the run began"
+            if self.rows:  # the block that held it is damaged; the name of the file holds the id
+                self.change(run_id=path.stem.removeprefix("run-"))
+                reason = "no run record: the run is named after the file"
+            rejects.append(Reject(walk.end, reason, b""))
+            if not self.rows:
+                return Reading(None, points.clear(), tuple(rejects[:1]), 0, notes)
+        if not self.facts.finished and not any(_reaches(reject, file_end) for reject in rejects):
             reason = (
                 "no exit record: the run is still being written, was killed, or the file was cut"
             )
@@ -223,6 +231,10 @@ class _Rows:
         )
         facts = self.facts.counted(self.rows, points, self.roles)
         return Reading(facts, points, tuple(rejects), walk.end, notes)
+
+
+def _reaches(reject: Reject, end: int) -> bool:
+    return reject.at_byte + len(reject.raw) >= end
 
 
 def _decode(data: bytes) -> str:
@@ -280,7 +292,7 @@ def _timestamp(body: bytes) -> float:
 def _whole(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return int(value) if math.isfinite(value) and value == int(value) else None
+    return int(value) if abs(value) < MAX_STEP and value == int(value) else None
 
 
 SOURCE = Source("wandb-offline", 50, recognises, read)

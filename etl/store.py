@@ -1,0 +1,206 @@
+"""The readings of one run -> its rows in every table, and its part of the snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import polars as pl
+
+from etl import describe, ledger, merge, naming, schema, snapshot, sources, tables
+from etl.project import Project, Settings
+from etl.sources.reading import Facts
+from etl.stitch import Segment, stitch
+
+PRECEDENCE = {kind: source.precedence for kind, source in sources.BY_KIND.items()}
+
+
+# Files of a run -> what they give from their beginnings, and the files that give nothing.
+ReadAgain = Callable[[Sequence[ledger.Entry]], tuple[list["Piece"], list[ledger.Entry]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one read of one file gave of a run: its source's kind, its facts, its points."""
+
+    source: str
+    facts: Facts
+    points: pl.DataFrame
+
+
+class Store:
+    """Writes runs into an open database, inside the caller's transaction."""
+
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, project: Project, settings: Settings
+    ) -> None:
+        self.con, self.project, self.settings = con, project, settings
+
+    def put(
+        self, run_id: str, pieces: Sequence[Piece] | None, read_again: ReadAgain
+    ) -> tuple[int, list[str]]:
+        """Merge *pieces*, or all files of the run read again; return new points, and notes.
+
+        Without *pieces*, or where stored rows would have to move to other segments or steps, the
+        run is made from its files anew. What only files hold that cannot be read is kept.
+        """
+        entries = ledger.of_run(self.con, run_id)
+        facts = describe.ordered(
+            [(e.kind, f) for e in entries if e.kind and (f := e.loaded())], PRECEDENCE
+        )
+        segments = stitch(fact for _, fact in facts)
+        names = ", ".join(merge.HISTORY)
+        query = f"select {names} from store.history where run_id = ? order by metric, step"
+        before = tables.frame(self.con, query, run_id)
+        existing, anew = before, pieces is None or self._moved(run_id, segments)
+        if pieces is None or anew:
+            pieces, lost = read_again(entries)
+            existing = self._kept(run_id, before, lost, segments)
+        arriving = [self._history(piece, segments) for piece in pieces]
+        merged = merge.merge(existing, arriving, segments, PRECEDENCE)
+        self._write(run_id, facts, segments, merged, anew=anew)
+        keys = ["metric", "step"]
+        fresh = (
+            merged.history.join(before, on=keys, how="anti") if before.height else merged.history
+        )
+        return fresh.height, _notes(run_id, facts)
+
+    def _moved(self, run_id: str, segments: list[Segment]) -> bool:
+        """Whether rows that are stored already belong to other segment numbers or steps now."""
+        now = {(s.segment_id, s.rank): (s.index, s.shift) for s in segments}
+        return any(now.get(place) != was for place, was in self._segments(run_id).items())
+
+    def _segments(self, run_id: str) -> dict[tuple[str, int], tuple[int, int]]:
+        query = "select segment_id, rank, segment, shift from store.segments where run_id = ?"
+        return {
+            (i, rank): (at, shift) for i, rank, at, shift in tables.rows(self.con, query, run_id)
+        }
+
+    def _kept(
+        self,
+        run_id: str,
+        before: pl.DataFrame,
+        lost: Sequence[ledger.Entry],
+        segments: list[Segment],
+    ) -> pl.DataFrame:
+        """Return the rows of *before* that came from *lost* files, as they would be read now."""
+        old = self._segments(run_id)
+        now = {(s.segment_id, s.rank): s for s in segments}
+        query = "select metric, key from store.keys where run_id = ? and source = ?"
+        frames = [before.clear()]
+        for kind, facts in sorted({(e.kind, e.facts) for e in lost if e.kind and e.facts}):
+            fact = Facts.load(facts)
+            place = (fact.segment_id, fact.rank)
+            if place not in old:
+                continue
+            index, shift = old[place]
+            keys = {m: k for m, k in tables.rows(self.con, query, run_id, kind) if m is not None}
+            metric_of = self._metric_of(fact)
+            names = {metric: metric_of(key) for metric, key in keys.items()}
+            rows = before.filter((pl.col("segment") == index) & (pl.col("source") == kind))
+            frames.append(
+                rows.with_columns(
+                    metric=pl.col("metric").replace(names),
+                    step=pl.col("step") + (now[place].shift - shift),
+                    segment=pl.lit(now[place].index, dtype=pl.Int32),
+                )
+            )
+        return pl.concat(frames).unique(["metric", "step"], keep="last", maintain_order=True)
+
+    def _history(self, piece: Piece, segments: list[Segment]) -> pl.DataFrame:
+        place = (piece.facts.segment_id, piece.facts.rank)
+        segment = next(s for s in segments if (s.segment_id, s.rank) == place)
+        return merge.from_points(piece.points, piece.source, segment, self._metric_of(piece.facts))
+
+    def _metric_of(self, facts: Facts) -> Callable[[str], str]:
+        return lambda key: naming.metric_of(key, facts.source_project, self.settings.aliases)
+
+    def _write(
+        self,
+        run_id: str,
+        facts: list[tuple[str, Facts]],
+        segments: list[Segment],
+        merged: merge.Merged,
+        *,
+        anew: bool,
+    ) -> None:
+        con, history = self.con, merged.history
+        metric_of = self._metric_of(facts[0][1])
+        row = describe.run_row(self.project.name, facts, segments, history, self.settings)
+        tables.replace(con, "runs", run_id, [row])
+        segment_rows = describe.segment_rows(run_id, facts, segments, history)
+        tables.replace(con, "segments", run_id, segment_rows)
+        tables.replace(con, "config", run_id, describe.config_rows(run_id, facts))
+        summary = describe.summary_rows(run_id, facts, history, metric_of)
+        tables.replace_frame(con, "summary", run_id, _small("summary", summary))
+        keys = describe.key_rows(run_id, facts, metric_of)
+        tables.replace(con, "keys", run_id, keys)
+        tables.replace_frame(con, "history", run_id, history)
+        self._write_differing(run_id, merged, anew=anew)
+        measured = history.group_by("metric").len("points").sort("metric")
+        tables.replace_frame(con, "measured", run_id, measured)
+        part = snapshot.write_part(self.project.parts, run_id, part_frame(run_id, history))
+        tables.rows(con, "delete from store.parts where run_id = ?", run_id)
+        tables.rows(con, "insert into store.parts values (?, ?, ?)", run_id, part.digest, part.rows)
+
+    def _write_differing(self, run_id: str, merged: merge.Merged, *, anew: bool) -> None:
+        names = ", ".join(merged.differing.columns)
+        query = f"select {names} from store.differing where run_id = ?"
+        known = tables.frame(self.con, query, run_id)
+        rows = merged.differing if anew else pl.concat([known, merged.differing])
+        if rows.height:  # against what stands now
+            stands = merged.history.select("metric", "step", "source")
+            rows = rows.join(stands, on=["metric", "step", "source"], how="semi")
+            place = ["metric", "step", "source", "other"]
+            rows = rows.unique(place, keep="last", maintain_order=True).sort(place)
+        tables.replace_frame(self.con, "differing", run_id, rows)
+
+    def write_catalog(self) -> None:
+        """Write what is known of every metric that any run has."""
+        query = """
+            select m.metric,
+                to_json(list_sort(list(distinct k.key) filter (k.key <> m.metric)))::varchar
+            from (select distinct metric from store.measured) m
+            left join store.keys k on k.metric = m.metric
+            group by m.metric order by m.metric
+        """
+        found = tables.rows(self.con, query)
+        tables.rows(self.con, "delete from store.metrics")
+        for metric, aliases in found:
+            known = naming.describe(metric)
+            values = (known.unit, known.direction, known.family) if known else (None, None, None)
+            tables.rows(
+                self.con,
+                "insert into store.metrics"
+                " (metric, unit, direction, family, known, description, aliases)"
+                " values (?, ?, ?, ?, ?, ?, ?)",
+                *(
+                    metric,
+                    *values,
+                    known is not None,
+                    known.description if known else None,
+                    aliases,
+                ),
+            )
+
+
+def part_frame(run_id: str, history: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of a run's history part, in canonical order."""
+    return history.select(pl.lit(run_id).alias("run_id"), *merge.HISTORY)
+
+
+def _notes(run_id: str, facts: Sequence[tuple[str, Facts]]) -> list[str]:
+    stages = sorted({fact.stage for _, fact in facts if fact.stage})
+    if len(stages) < 2:
+        return []
+    stated = " and ".join(stages)
+    fix = "give each stage a run id of its own"
+    return [f"run {run_id}: its logs state stages {stated}, of which the later stands; {fix}"]
+
+
+def _small(table: str, values: list[describe.Row]) -> pl.DataFrame:
+    """Return rows of a small table as a frame without its run id."""
+    kinds = {"VARCHAR": pl.String, "DOUBLE": pl.Float64, "BIGINT": pl.Int64}
+    columns = {name: kinds[kind] for name, kind in schema.TABLES[table].items()}
+    return pl.DataFrame(values, schema=columns, orient="row").drop("run_id")
