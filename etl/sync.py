@@ -171,10 +171,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RunatlasError as problem:
         sys.stderr.write(f"{problem}\n")
         return problem.code
-    except OSError as problem:
-        place = f"{problem.filename}: " if problem.filename else ""
+    except (OSError, duckdb.IOException, duckdb.FatalException) as problem:  # no room, mostly
+        name = getattr(problem, "filename", None)
+        place = f"{name}: " if name else ""
         sys.stderr.write(
-            f"error: {place}{problem.strerror or problem}\n  the tables were not changed\n"
+            f"error: {place}{getattr(problem, 'strerror', None) or problem}\n"
+            "  the tables were not changed\n"
             "  fix: make room or permission there, and run this again\n"
         )
         return errors.USAGE

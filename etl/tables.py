@@ -100,6 +100,7 @@ def open_database(path: Path) -> duckdb.DuckDBPyConnection:
         fresh.unlink(missing_ok=True)
         with duckdb.connect(str(fresh)) as con:
             _create(con)
+            rows(con, "checkpoint")
         fresh.replace(path)
     try:
         con = duckdb.connect(str(path))

@@ -145,7 +145,8 @@ def test_a_flipped_byte_costs_at_most_the_rest_of_its_block(tmp_path_factory, da
 
     block = at // wandb_files.BLOCK * wandb_files.BLOCK
     safe = [e for e in ends[1:-1] if e <= max(block, ends[0]) or e > block + 2 * wandb_files.BLOCK]
-    assert reading.rejects
+    padding = whole[at] == 0 and at % wandb_files.BLOCK > wandb_files.BLOCK - 7  # nobody reads it
+    assert reading.rejects or padding
     assert reading.facts.rows >= len(safe)
 
 
