@@ -6,7 +6,8 @@ To make the committed sample again, from the root of the repository (half an hou
 
 Each configuration goes through pretraining, midtraining, SFT and RL, each a process of one thread.
 One of them is killed with SIGKILL on the way and resumed from its last checkpoint; one more, with
-an absurd learning rate, diverges to NaN. Seeds are fixed; times are the machine's.
+an absurd learning rate, diverges to NaN. Seeds are fixed: two trainings on one machine gave every
+loss, accuracy and reward alike to the last bit; times are the machine's.
 """
 
 from __future__ import annotations
