@@ -1,0 +1,1 @@
+"""A snapshot -> one HTML report that opens anywhere, offline."""

@@ -1,0 +1,181 @@
+"""The metrics and config keys that a project has -> the ones that stand on the charts' axes.
+
+What ``project.toml`` names comes first, then nanochat's own names, then whatever the runs cover
+best. A choice that cannot be met is said in a note, never made up for in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from etl.errors import UsageError
+
+BENCHMARKS = ("mmlu_acc", "arc_easy_acc", "gsm8k_acc", "humaneval_acc")
+LOSSES = ("train/loss", "val/bpb")
+# one number made of many tasks: no benchmark of its own
+AGGREGATES = frozenset(
+    {"core_metric", "chatcore_metric", "chatcore", "evaluation/mean_accuracy", "mean_accuracy"}
+)
+CONFIG_KEYS: Mapping[str, tuple[str, ...]] = {
+    "depth": ("depth", "n_layer"),
+    "dim": ("model_dim", "n_embd"),
+    "batch": ("device_batch_size", "total_batch_size", "batch_size"),
+    "lr": ("learning_rate", "matrix_lr", "embedding_lr", "lr"),
+    "params": ("num_params", "n_params", "params"),
+}
+_LABELS = {
+    "mmlu_acc": "MMLU",
+    "arc_easy_acc": "ARC-Easy",
+    "gsm8k_acc": "GSM8K",
+    "humaneval_acc": "HumanEval",
+    "train/mfu": "MFU",
+    "train/tok_per_sec": "throughput",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the metric catalog."""
+
+    name: str
+    unit: str | None
+    direction: str | None
+    family: str | None
+    known: bool
+    runs: int
+    points: int
+
+    @property
+    def label(self) -> str:
+        """How a chart calls it."""
+        return _LABELS.get(self.name, self.name)
+
+    @property
+    def unit_words(self) -> str:
+        """Its unit, or that nobody said."""
+        return self.unit or ("" if self.known else "unit not known")
+
+    @property
+    def titled(self) -> str:
+        """Its label with its unit in brackets."""
+        return f"{self.label} ({self.unit_words})" if self.unit_words else self.label
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """What "accuracy" means on this page: one metric, or the mean of several at shared steps."""
+
+    metrics: tuple[str, ...]
+    label: str
+    explained: str
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """What stands on which axis; None where the project has nothing for it."""
+
+    losses: tuple[Metric, ...]
+    accuracy: Accuracy | None
+    mfu: Metric | None
+    throughput: Metric | None
+    benchmarks: tuple[Metric, ...]
+    keys: Mapping[str, str]
+    notes: tuple[str, ...] = field(default=())
+
+
+def losses(catalog: Mapping[str, Metric], wanted: Mapping[str, Any]) -> tuple[Metric, ...]:
+    """Return the losses to choose from on the trajectory, the default one first."""
+    rest = sorted((m for m in catalog.values() if m.family == "loss"), key=_coverage)
+    names = [*_texts(wanted, "loss"), *LOSSES, *(metric.name for metric in rest)]
+    return tuple(catalog[name] for name in dict.fromkeys(names) if name in catalog)[:4]
+
+
+def benchmarks(catalog: Mapping[str, Metric], wanted: Mapping[str, Any]) -> tuple[Metric, ...]:
+    """Return up to four benchmarks: three axes and a size."""
+    named = _texts(wanted, "benchmarks", four=True)
+    if named and all(name in catalog for name in named):
+        return tuple(catalog[name] for name in named)
+    if all(name in catalog for name in BENCHMARKS):
+        return tuple(catalog[name] for name in BENCHMARKS)
+    own = sorted(
+        (m for m in catalog.values() if m.family == "accuracy" and m.name not in AGGREGATES),
+        key=_coverage,
+    )
+    return tuple(own[:4])
+
+
+def accuracy(
+    catalog: Mapping[str, Metric],
+    wanted: Mapping[str, Any],
+    four: tuple[Metric, ...],
+    shared_steps: int,
+) -> Accuracy | None:
+    """Return what accuracy means; *shared_steps* counts where all of *four* were measured."""
+    for name in _texts(wanted, "accuracy"):
+        if name in catalog:
+            return Accuracy((name,), name, f"accuracy is {name}, as project.toml says")
+    if len(four) == 4 and shared_steps:
+        names = ", ".join(metric.name for metric in four)
+        return Accuracy(
+            tuple(metric.name for metric in four),
+            "mean accuracy",
+            f"accuracy is the mean of {names}, at steps where all four were measured",
+        )
+    known = sorted((m for m in catalog.values() if m.family == "accuracy"), key=_coverage)
+    if not known:
+        return None
+    best = known[0].name
+    return Accuracy((best,), best, f"accuracy is {best}, which most runs measured")
+
+
+def single(
+    catalog: Mapping[str, Metric], wanted: Mapping[str, Any], setting: str, default: str
+) -> Metric | None:
+    """Return the metric that *setting* names, else the default one, if the project has it."""
+    for name in (*_texts(wanted, setting), default):
+        if name in catalog:
+            return catalog[name]
+    return None
+
+
+def config_keys(coverage: Mapping[str, int]) -> dict[str, str]:
+    """Return for depth, dim, batch, lr and params the key that most runs have a number for."""
+    found = {}
+    for role, names in CONFIG_KEYS.items():
+        present = [name for name in names if coverage.get(name)]
+        if present:  # max keeps the first of equals: the order above is the preference
+            found[role] = max(present, key=lambda name: coverage[name])
+    return found
+
+
+def unmet(catalog: Mapping[str, Metric], wanted: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a note for each metric that ``project.toml`` names and no run has measured."""
+    return tuple(
+        f"project.toml names {name} as {setting}, which no run in this snapshot measured"
+        for setting in ("loss", "accuracy", "mfu", "throughput", "benchmarks")
+        for name in _texts(wanted, setting, four=setting == "benchmarks")
+        if name not in catalog
+    )
+
+
+def _coverage(metric: Metric) -> tuple[int, int, str]:
+    return -metric.runs, -metric.points, metric.name
+
+
+def _texts(wanted: Mapping[str, Any], setting: str, *, four: bool = False) -> tuple[str, ...]:
+    value = wanted.get(setting)
+    if value is None:
+        return ()
+    items: Iterable[Any] = value if four and isinstance(value, list) else [value]
+    texts = tuple(items)
+    if not all(isinstance(text, str) for text in texts) or (four and len(texts) != 4):
+        expected = "a list of four metric names" if four else "a metric's name"
+        raise UsageError(
+            f"[axes] {setting} is {value!r}, not {expected}",
+            where="project.toml",
+            done="nothing was changed",
+            fix=f"write {setting} as {expected}",
+        )
+    return texts

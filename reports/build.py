@@ -1,0 +1,157 @@
+"""A project's snapshot -> ``reports/<snapshot>.html``, a page that opens anywhere, offline.
+
+    python -m reports.build [--project NAME] [--snapshot ID|latest] [--data-dir DIR] [--png]
+
+The page is built in memory and written only where it differs from the file that is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from etl.errors import BUG, DONE, NoDataError, RunatlasError, UsageError
+from etl.project import Project, data_dir, locate, with_snapshots
+from reports.gather import Report, gather
+from reports.page import render
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build the reports that *arguments* ask for and return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        for project in _projects(options):
+            _build(project, options)
+    except RunatlasError as problem:
+        if options.debug:
+            traceback.print_exc()
+        _say(str(problem))
+        return problem.code
+    except Exception as problem:  # noqa: BLE001  the edge: whatever else went wrong is our bug
+        if options.debug:
+            traceback.print_exc()
+        text = str(problem).strip().split("\n")[0] or type(problem).__name__
+        _say(f"error: {type(problem).__name__}: {text}")
+        _say("  fix: run again with --debug and report what it says")
+        return BUG
+    return DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m reports.build",
+        description="Build one self-contained HTML report from a snapshot.",
+    )
+    add = parser.add_argument
+    add("--project", metavar="NAME", help="the project (default: all that have a snapshot)")
+    add("--snapshot", metavar="ID", default="latest", help="an id, its beginning, or latest")
+    add("--data-dir", metavar="DIR", help="the data folder (default: $RUNATLAS_DATA, else data)")
+    add("--out", metavar="DIR", help="where to write (default: <data-dir>/<project>/reports)")
+    add("--png", action="store_true", help="also write a PNG still of each chart")
+    add("--json", action="store_true", help="print one JSON object for each project")
+    add("--debug", action="store_true", help="show where an error came from")
+    return parser
+
+
+def _projects(options: argparse.Namespace) -> list[Project]:
+    folder = data_dir(options.data_dir)
+    known = with_snapshots(folder)
+    names = ", ".join(project.name for project in known)
+    if options.project is None:
+        if not known:
+            raise NoDataError(
+                "no project has a snapshot",
+                where=str(folder),
+                fix="python -m etl.sync --project NAME PATH",
+            )
+        return known
+    project = locate(options.project, folder)
+    if project not in known:
+        raise NoDataError(
+            f"project {project.name} has no snapshot",
+            where=str(folder),
+            done=f"projects that have one: {names}" if names else "no project has one",
+            fix=f"python -m etl.sync --project {project.name} PATH",
+        )
+    return [project]
+
+
+def _build(project: Project, options: argparse.Namespace) -> None:
+    report = gather(project, options.snapshot, _say)
+    page = render(report)
+    folder = _folder(project, options)
+    path = folder / f"{report.snapshot}.html"
+    changed = replace_bytes(path, page)
+    if options.snapshot == "latest":
+        changed = replace_bytes(folder / "latest.html", page) or changed
+    stills = _stills(report, folder) if options.png else []
+    if options.json:
+        document = _result(report, path, stills) | {"bytes": len(page), "changed": changed}
+        sys.stdout.write(json.dumps(document, sort_keys=True) + "\n")
+        return
+    size = f"{len(page) / 1e6:.2f} MB"
+    news = "" if changed else ", nothing new"
+    sys.stdout.write(f"{project.name}: {path} ({len(report.charts)} charts, {size}{news})\n")
+    for still in stills:
+        sys.stdout.write(f"{project.name}: {still}\n")
+
+
+def _folder(project: Project, options: argparse.Namespace) -> Path:
+    """Return where to write; with ``--out`` and no ``--project`` each project has a folder."""
+    if options.out is None:
+        return project.reports
+    return Path(options.out) if options.project else Path(options.out) / project.name
+
+
+def _result(report: Report, path: Path, stills: list[Path]) -> dict[str, object]:
+    return {
+        "project": report.project,
+        "snapshot": report.snapshot,
+        "path": str(path),
+        "charts": len(report.charts),
+        "points": {chart.key: dict(chart.counts) for chart in report.charts},
+        "stills": [str(still) for still in stills],
+    }
+
+
+def _stills(report: Report, folder: Path) -> list[Path]:
+    from reports.images import stills  # noqa: PLC0415  only --png needs it
+
+    return stills(report, folder, replace_bytes, _say)
+
+
+def replace_bytes(path: Path, content: bytes) -> bool:
+    """Write *content* to *path* as a whole, unless it stands there already; say whether."""
+    try:
+        if path.is_file() and path.read_bytes() == content:
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new = Path(file.name)
+        new.chmod(0o644)
+        new.replace(path)
+    except OSError as problem:
+        raise UsageError(
+            f"cannot be written: {problem.strerror or problem}",
+            where=str(path),
+            done="no report was changed there",
+            fix="make the folder writable, or name another one with --out",
+        ) from None
+    return True
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

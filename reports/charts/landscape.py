@@ -1,0 +1,131 @@
+"""Efficiency, throughput and the accuracy that held -> one marker for each logged step."""
+
+from __future__ import annotations
+
+from reports import words
+from reports.axes import Axes
+from reports.charts import spec
+from reports.charts.spec import Absent, Chart, Note, col, of_run
+from reports.load import Facts
+from reports.series import Rows
+
+WIDE = spec.view((1.2, 1.2, 0.82), (1.32, -1.5, 0.72), (0, 0, -0.12), 1.25)
+NARROW = spec.view((1.05, 1.05, 0.85), (1.45, -1.62, 0.75), (0, 0, -0.1), 1.25)
+
+
+def landscape(facts: Facts, axes: Axes, rows: Rows) -> Chart:
+    """Return the chart of MFU x tokens per second x accuracy."""
+    mfu = axes.mfu.titled if axes.mfu else "MFU"
+    speed = axes.throughput.titled if axes.throughput else "throughput"
+    accuracy = axes.accuracy.label if axes.accuracy else "accuracy"
+    frame = rows.frame
+    speeds = frame["throughput"]
+    wide_range = frame.height > 0 and speeds.min() > 0 and speeds.max() / speeds.min() > 8  # type: ignore[operator]
+    y = (
+        spec.logarithmic(f"{speed}, log", speeds, "tokens/s")
+        if wide_range
+        else spec.linear(speed, spec.span(speeds), "tokens/s", tickformat="~s")
+    )
+    heights = spec.span(frame["accuracy"])
+    hover = [
+        spec.line("", of_run("status")),
+        spec.line("step", col("step"), "int"),
+        spec.line("MFU", col("mfu"), "g", _unit(axes.mfu)),
+        spec.line("throughput", col("throughput"), "g", _unit(axes.throughput)),
+        spec.line(accuracy, col("accuracy"), "f4"),
+        spec.line("evaluated at step", col("eval_step"), "int"),
+    ]
+    place = {"x": col("mfu"), "y": col("throughput"), "z": col("accuracy")}
+    return Chart(
+        key="landscape",
+        title="Performance landscape",
+        subtitle=f"MFU × tokens per second × {accuracy}",
+        summary=_summary(rows),
+        tables={
+            "landscape": frame.select("run", "step", "mfu", "throughput", "accuracy", "eval_step")
+        },
+        traces=(
+            {
+                "table": "landscape",
+                "rows": "points",
+                "role": "data",
+                "colour": "marker",
+                "hover": hover,
+                "plotly": {
+                    "type": "scatter3d",
+                    "mode": "markers",
+                    **place,
+                    "marker": {
+                        "size": 4 if frame.height < 5_000 else 2.6,
+                        "symbol": of_run("symbol"),
+                        "opacity": 0.9,
+                        "line": {"width": 0},
+                    },
+                },
+            },
+            {
+                "table": "landscape",
+                "rows": "points",
+                "role": "mark",
+                "only": "highlight",
+                "hover": hover,
+                "plotly": {
+                    "type": "scatter3d",
+                    "mode": "markers",
+                    **place,
+                    "marker": {"size": 6, "color": spec.ink("ink"), "line": {"width": 0}},
+                },
+            },
+        ),
+        layout=spec.layout(
+            spec.linear(mfu, spec.span(frame["mfu"]), "MFU"),
+            y,
+            spec.linear(accuracy, heights),
+            WIDE,
+            NARROW,
+        ),
+        colour="stage",
+        notes=tuple(_notes(rows)),
+        absent=tuple(_absent(facts, rows)),
+        counts={"logged": rows.total("logged"), "drawn": frame.height},
+    )
+
+
+def _unit(metric: object) -> str:
+    return getattr(metric, "unit_words", "")
+
+
+def _notes(rows: Rows) -> list[Note]:
+    logged = rows.total("logged")
+    text = f"{rows.frame.height:,} of {words.count(logged, 'logged step')} drawn"
+    if before := rows.total("before"):
+        text += f"; {before:,} lie before their run's first evaluation and have no accuracy"
+    if broken := rows.total("not_finite"):
+        text += f"; {broken:,} have a value that is NaN or infinite"
+    if rows.thinned:
+        text += "; the rest was thinned, keeping the extremes of all three"
+    return [Note(text + ".")]
+
+
+def _absent(facts: Facts, rows: Rows) -> list[Absent]:
+    drawn = set(rows.frame["run"].unique().to_list())
+    tally = {row["run"]: row for row in rows.tally.to_dicts()}
+    absent = []
+    for run in facts.runs:
+        if run.index in drawn:
+            continue
+        row = tally.get(run.index)
+        if row is None:
+            reason = "no step with both MFU and throughput"
+        else:
+            reason = "no accuracy" if row["before"] == row["logged"] else "no finite values"
+        absent.append(Absent(run.index, reason))
+    return absent
+
+
+def _summary(rows: Rows) -> str:
+    runs = rows.frame["run"].n_unique()
+    return (
+        f"{words.count(rows.frame.height, 'logged step')} of {words.count(runs, 'run')}, placed by"
+        " MFU, by throughput and by the accuracy that held at the step."
+    )

@@ -1,0 +1,114 @@
+"""A project's snapshot -> everything that its report says: facts, axes, results and charts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from etl import snapshot
+from etl.project import Project, settings
+from reports import axes as choose
+from reports import series
+from reports.axes import Axes, Metric
+from reports.charts import Chart, all_charts
+from reports.load import Facts, load
+from reports.results import Results, results
+from reports.series import Rows, Source
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one page says, before it is a page."""
+
+    project: str
+    snapshot: str
+    facts: Facts
+    axes: Axes
+    results: Results
+    charts: tuple[Chart, ...]
+
+
+def gather(project: Project, wanted: str, say: Say) -> Report:
+    """Return the report of snapshot *wanted* of *project*; *say* hears of the progress.
+
+    Raises:
+        NoDataError: the project has no snapshot.
+        UsageError: it has no such one, or its ``project.toml`` cannot be used.
+    """
+    manifest = snapshot.read_manifest(project, wanted)
+    asked = settings(project).axes
+    with closing(snapshot.connect(project, manifest)) as db:
+        facts = load(db, manifest)
+        axes = _axes(db, facts, asked)
+        say(f"{project.name}: snapshot {manifest.snapshot}, {len(facts.runs):,} runs")
+        series.keep_evaluations(db, axes.accuracy)
+        found = results(db, facts, axes)
+        losses = {
+            metric.name: series.medians(
+                series.with_accuracy(
+                    db, facts, series.one_metric(metric.name, "loss"), series.LINE_ROWS
+                ),
+                "loss",
+            )
+            for metric in axes.losses
+        }
+        speeds = _speeds(db, facts, axes)
+        marks = _marks(db, facts, axes)
+    charts = all_charts(facts, axes, found, losses=losses, speeds=speeds, marks=marks)
+    for note in axes.notes:
+        say(f"{project.name}: {note}")
+    return Report(project.name, manifest.snapshot, facts, axes, found, charts)
+
+
+def _axes(db: duckdb.DuckDBPyConnection, facts: Facts, asked: Mapping[str, Any]) -> Axes:
+    catalog = facts.catalog
+    four = choose.benchmarks(catalog, asked)
+    shared = series.shared_steps(db, [m.name for m in four]) if len(four) == 4 else 0
+    coverage: dict[str, int] = {}
+    for run in facts.runs:
+        for key, value in run.config.items():
+            if isinstance(value, float | int):
+                coverage[key] = coverage.get(key, 0) + 1
+    return Axes(
+        losses=choose.losses(catalog, asked) or (_unmeasured("train/loss", "nats/token"),),
+        accuracy=choose.accuracy(catalog, asked, four, shared),
+        mfu=choose.single(catalog, asked, "mfu", "train/mfu"),
+        throughput=choose.single(catalog, asked, "throughput", "train/tok_per_sec"),
+        benchmarks=four,
+        keys=choose.config_keys(coverage),
+        notes=choose.unmet(catalog, asked),
+    )
+
+
+def _unmeasured(name: str, unit: str) -> Metric:
+    return Metric(name, unit, "min", "loss", known=True, runs=0, points=0)
+
+
+def _speeds(db: duckdb.DuckDBPyConnection, facts: Facts, axes: Axes) -> Rows:
+    mfu = axes.mfu or _unmeasured("train/mfu", "%")
+    throughput = axes.throughput or _unmeasured("train/tok_per_sec", "tokens/s")
+    source = series.same_step([mfu.name, throughput.name], ["mfu", "throughput"], 2)
+    return series.with_accuracy(db, facts, source, series.MARKER_ROWS)
+
+
+def _marks(db: duckdb.DuckDBPyConnection, facts: Facts, axes: Axes) -> Rows:
+    names = [metric.name for metric in axes.benchmarks]
+    columns = ["a", "b", "c", "d"]
+    if len(names) < 3:
+        nothing = ", ".join(f"0::double as {column}" for column in columns)
+        empty = f"select ''::varchar as run_id, 0::bigint as step, {nothing} where false"
+        return series.at_evaluations(db, facts, Source(empty, tuple(columns), (), 3), 1)
+    source = series.same_step(names, columns[: len(names)], 3)
+    return series.at_evaluations(db, facts, source, series.MARKER_ROWS)
+
+
+def tables(charts: tuple[Chart, ...]) -> dict[str, pl.DataFrame]:
+    """Return the charts' tables by name."""
+    return {name: frame for chart in charts for name, frame in chart.tables.items()}

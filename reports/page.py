@@ -1,0 +1,225 @@
+"""A report's charts, tables and sentences -> one HTML file that asks nothing of anyone.
+
+Data enters the page in three ways, all of them here: as text that jinja escapes, as JSON whose
+``<``, ``>`` and ``&`` are escaped, and as base64. The content security policy names the hashes of
+the page's own scripts and styles and allows nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from reports import cells, prose, theme, words
+from reports.charts.spec import Chart, Json
+from reports.gather import Report, tables
+from reports.pack import Packed, pack
+
+PLOTLY_VERSION = "4.1.1"
+PLOTLY_SHA256 = "aab04dcd9c103a92b18723f8c837712fe820f325d0bcd2421e415e8124a75b9f"
+
+
+@cache
+def templates() -> Path:
+    """Return the folder of templates: beside this file in a wheel, else the repository's."""
+    installed = Path(__file__).parent / "templates"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "templates"
+
+
+def render(report: Report) -> bytes:
+    """Return the page. The same report gives the same bytes."""
+    packed = pack(tables(report.charts))
+    script, style = _script(), _style()
+    plotly_css = _text(f"vendor/plotly-{PLOTLY_VERSION}.css")
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            title=report.project,
+            policy=_policy([script, plotly_script().decode()], [style, plotly_css]),
+            style=style,
+            plotly_css=plotly_css,
+            script=script,
+            plotly=base64.b64encode(_plotly()).decode(),
+            data=base64.b64encode(packed.blob).decode(),
+            document=_json(_document(report, packed)),
+            plotly_version=PLOTLY_VERSION,
+            report=report,
+            lede=prose.lede(report),
+            figures=prose.figures(report),
+            newest=words.moment(report.facts.newest),
+            points=sum(run.points for run in report.facts.runs),
+            stages=_stages(report),
+            groups=cells.colour_groups(report),
+            table=cells.runs_table(report),
+            best=cells.best_by_stage(report),
+            sources=cells.sources(report),
+            metrics=sorted(report.facts.catalog.values(), key=lambda metric: metric.name),
+            trays={chart.key: cells.tray(report, chart) for chart in report.charts},
+            symbols=sorted({*theme.STAGE_SYMBOLS, theme.NOT_MEASURED_SYMBOL}),
+        )
+    )
+    return page.encode("utf-8", "surrogatepass")
+
+
+def _stages(report: Report) -> list[tuple[int, str, str, int]]:
+    """Return place, name, symbol and number of runs of each stage that is there."""
+    places = [theme.stage_index(run.stage) for run in report.facts.runs]
+    return [
+        (place, theme.STAGES[place], theme.STAGE_SYMBOLS[place], places.count(place))
+        for place in sorted(set(places))
+    ]
+
+
+def run_attributes(report: Report) -> dict[str, list[Any]]:
+    """Return what a specification may refer to of a run, in the order of the runs."""
+    runs = report.facts.runs
+    stages = [theme.stage_index(run.stage) for run in runs]
+    attributes: dict[str, list[Any]] = {
+        "name": [run.name for run in runs],
+        "stage": stages,
+        "symbol": [theme.STAGE_SYMBOLS[stage] for stage in stages],
+        "parent": [run.parent for run in runs],
+        "status": [prose.status(report, run) for run in runs],
+        "diverged": [report.results.diverged.get(run.index, (None, None))[1] for run in runs],
+    }
+    for role in ("depth", "dim", "batch"):
+        attributes[f"words.{role}"] = [cells.config_words(report, run, role) for run in runs]
+    return attributes
+
+
+def _document(report: Report, packed: Packed) -> Json:
+    """Return what the page's script is told; the rows of the charts are in the blob."""
+    return {
+        "project": report.project,
+        "snapshot": report.snapshot,
+        "runs": run_attributes(report),
+        "columns": {
+            key: {
+                "label": column.label,
+                "unit": column.unit,
+                "numeric": column.numeric,
+                "values": list(column.values),
+            }
+            for key, column in report.results.columns.items()
+        },
+        "charts": [_chart(chart) for chart in report.charts],
+        "index": packed.index,
+        "themes": theme.THEMES,
+        "stages": {
+            "names": theme.STAGES,
+            "symbols": theme.STAGE_SYMBOLS,
+            "colours": theme.STAGE_COLOURS,
+        },
+        "ramps": theme.RAMPS,
+        "categories": theme.CATEGORIES,
+    }
+
+
+def _chart(chart: Chart) -> Json:
+    return {
+        "key": chart.key,
+        "traces": chart.traces,
+        "layout": chart.layout,
+        "colour": chart.colour,
+        "sizes": chart.sizes,
+        "sizes_title": chart.sizes_title,
+        "counts": chart.counts,
+        "options": [{"key": option.key, "choices": option.choices} for option in chart.options],
+    }
+
+
+def _json(document: Json) -> str:
+    """Return JSON that may stand in a script element, whatever the names in it are."""
+    text = json.dumps(
+        _strict(document), ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _strict(value: Any) -> Any:
+    # JSON has no NaN; the columns of runs show it as text, and nothing compares with it
+    if isinstance(value, float):
+        return value if math.isfinite(value) else words.number(value)
+    if isinstance(value, Mapping):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return value
+
+
+def _policy(scripts: list[str], styles: list[str]) -> str:
+    def hashes(texts: list[str]) -> str:
+        digests = (hashlib.sha256(text.encode()).digest() for text in texts)
+        return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+
+    return (
+        f"default-src 'none'; script-src {hashes(scripts)}; style-src-elem {hashes(styles)};"
+        " style-src-attr 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates()),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = words.number
+    environment.filters["many"] = words.count
+    return environment
+
+
+def _text(name: str) -> str:
+    return (templates() / name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    """Return the page's script: its files in their order, in one scope of their own."""
+    files = sorted((templates() / "js").glob("*.js"))
+    parts = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    return f"(() => {{\n'use strict';\n{parts}}})();\n"
+
+
+def _style() -> str:
+    """Return the page's style: the themes' colours as variables, then the rules."""
+    light, dark = (_variables(name) for name in ("light", "dark"))
+    return (
+        f":root{{{light}}}\n"
+        f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}\n"
+        f":root[data-theme=dark]{{{dark}}}\n@media print{{:root{{{light}}}}}\n"
+        f"{_text('report.css')}"
+    )
+
+
+def _variables(name: str) -> str:
+    colours = {**theme.THEMES[name]}
+    colours |= {f"stage-{i}": colour for i, colour in enumerate(theme.STAGE_COLOURS[name])}
+    listed = "".join(f"--{key}:{colour};" for key, colour in colours.items())
+    return f"{listed}color-scheme:{name};--font:{theme.FONT}"
+
+
+def _plotly() -> bytes:
+    """Return the vendored plotly.js as it was compressed."""
+    return (templates() / "vendor" / f"plotly-gl3d-{PLOTLY_VERSION}.min.js.gz").read_bytes()
+
+
+@cache
+def plotly_script() -> bytes:
+    """Return the vendored plotly.js, after checking that it is what was vendored."""
+    script = gzip.decompress(_plotly())
+    digest = hashlib.sha256(script).hexdigest()
+    if digest != PLOTLY_SHA256:
+        raise ValueError(f"the vendored plotly.js is not {PLOTLY_VERSION}: sha256 {digest}")
+    return script

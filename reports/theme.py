@@ -1,0 +1,118 @@
+"""The page's and the stills' colours, symbols and type, by name and theme. Data only.
+
+The stage colours were searched for: CIEDE2000 of at least 23 between any two under normal, protan,
+deutan and tritan vision, and a contrast of at least 3:1 on the card. A stage's colour never stands
+without its symbol. Viridis loses its dark end on dark and its light end on white.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+THEMES: Mapping[str, Mapping[str, str]] = {
+    "light": {
+        "paper": "#f8f7f3",
+        "card": "#ffffff",
+        "pane": "#f6f4ef",
+        "ink": "#1a1a1f",
+        "soft": "#494850",
+        "muted": "#6d6b66",
+        "line": "#e6e2d9",
+        "grid": "#dcd7cc",
+        "shade": "#b9b4a8",
+        "shadow": "#c6c0b2",
+        "accent": "#3d35b8",
+        "warn": "#a8203a",
+        "none": "#8d8a83",
+    },
+    "dark": {
+        "paper": "#0f1013",
+        "card": "#16171b",
+        "pane": "#1b1d22",
+        "ink": "#f0eee9",
+        "soft": "#c3c0b9",
+        "muted": "#9a9790",
+        "line": "#2a2c32",
+        "grid": "#33363e",
+        "shade": "#4a4d56",
+        "shadow": "#343842",
+        "accent": "#a9a3ff",
+        "warn": "#f5808d",
+        "none": "#85827b",
+    },
+}
+
+STAGES: tuple[str, ...] = (
+    "pretraining",
+    "midtraining",
+    "sft",
+    "rl",
+    "tokenizer",
+    "eval",
+    "unknown",
+)
+
+STAGE_COLOURS: Mapping[str, tuple[str, ...]] = {
+    "light": ("#a8203a", "#0fa3a0", "#3d35b8", "#a6930a", "#7a5b3e", "#5d6b7a", "#8d8a83"),
+    "dark": ("#f0596b", "#5cf0e6", "#7a74ff", "#f4e04d", "#c9a27c", "#a4b3c4", "#85827b"),
+}
+
+# gl3d draws markers as glyphs of a font: these exist in every font; "x" draws an empty box.
+STAGE_SYMBOLS: tuple[str, ...] = (
+    "circle",
+    "diamond",
+    "square",
+    "circle-open",
+    "square-open",
+    "square-open",
+    "square-open",
+)
+NOT_MEASURED_SYMBOL = "diamond-open"
+
+VIRIDIS: tuple[str, ...] = (
+    "#440154",
+    "#482878",
+    "#3e4989",
+    "#31688e",
+    "#26828e",
+    "#1f9e89",
+    "#35b779",
+    "#6ece58",
+    "#b5de2b",
+    "#fde725",
+)
+RAMPS: Mapping[str, tuple[str, ...]] = {"light": VIRIDIS[:-1], "dark": VIRIDIS[2:]}
+
+CATEGORIES: Mapping[str, tuple[str, ...]] = {
+    "light": (
+        "#3d35b8",
+        "#c75000",
+        "#0b8a87",
+        "#a8203a",
+        "#8d7c00",
+        "#6b7280",
+        "#8c2d8c",
+        "#2e7d32",
+    ),
+    "dark": (
+        "#8a80ff",
+        "#ff9d4d",
+        "#5cf0e6",
+        "#f0596b",
+        "#f4e04d",
+        "#9aa4b2",
+        "#e38bff",
+        "#7fd98a",
+    ),
+}
+
+# No system-ui: on Linux it is whatever the desktop says, often a wide screen font of 2002.
+FONT = (
+    '-apple-system, "Segoe UI Variable Text", "Segoe UI", Inter, Roboto, "Helvetica Neue", '
+    '"Liberation Sans", Arial, sans-serif'
+)
+
+
+def stage_index(stage: str | None) -> int:
+    """Return the stage's place in ``STAGES``; one that is not known there counts as unknown."""
+    return STAGES.index(stage) if stage in STAGES else STAGES.index("unknown")

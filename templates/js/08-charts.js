@@ -1,0 +1,163 @@
+// Scenes: made when they come near the view, drawn one after the other, redrawn on a change.
+
+const CONFIG = {
+  displayModeBar: false,
+  displaylogo: false,
+  responsive: true,
+  scrollZoom: false, // the wheel scrolls the page; a pinch or the right button zooms
+  showSendToCloud: false,
+  plotlyServerURL: '',
+  doubleClick: 'reset',
+};
+
+const plotOf = (chart) => byId(`plot-${chart.key}`);
+const scenes = new Map(); // chart key -> { rows } of the last drawing
+const waiting = new Set();
+let pending = 0;
+let queue = Promise.resolve();
+
+const nextFrame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)));
+
+async function draw(chart) {
+  const element = plotOf(chart);
+  const { data, layout, rows, colour, drawn } = figure(chart, element);
+  const first = !scenes.has(chart.key);
+  await Plotly.react(element, data, layout, CONFIG);
+  scenes.set(chart.key, { rows });
+  atlas.drawn[chart.key] = drawn;
+  showLegend(chart, colour);
+  showEmpty(chart, drawn);
+  if (first) listen(chart, element);
+  element.classList.add('drawn');
+}
+
+// One at a time, and a chart that waits already need not wait twice.
+function enqueue(chart) {
+  if (waiting.has(chart.key)) return queue;
+  waiting.add(chart.key);
+  atlas.idle = false;
+  pending += 1;
+  queue = queue.then(nextFrame).then(async () => {
+    waiting.delete(chart.key);
+    try {
+      await draw(chart);
+    } catch (problem) {
+      atlas.errors.push(String(problem));
+      throw problem;
+    } finally {
+      pending -= 1;
+      atlas.idle = pending === 0;
+    }
+  });
+  return queue;
+}
+
+function redraw(charts = report.charts) {
+  for (const chart of charts) if (scenes.has(chart.key)) enqueue(chart);
+  return queue;
+}
+
+function runAt(chart, event) {
+  const point = event.points && event.points[0];
+  const at = point && scenes.get(chart.key).rows[point.curveNumber];
+  const row = at ? at.rows[point.pointNumber] : -1;
+  return row >= 0 ? at.table.run[row] : -1;
+}
+
+function listen(chart, element) {
+  let under = -1; // the run under the pointer
+  let down = [0, 0];
+  element.on('plotly_hover', (event) => {
+    under = runAt(chart, event);
+    highlight(under);
+  });
+  element.on('plotly_unhover', () => {
+    under = -1;
+    highlight(state.pinned);
+  });
+  // plotly's own click is lost when the button goes down and up between two slow frames
+  element.addEventListener('pointerdown', ({ clientX, clientY }) => {
+    down = [clientX, clientY];
+  }, true);
+  element.addEventListener('click', ({ clientX, clientY }) => {
+    if (under >= 0 && Math.hypot(clientX - down[0], clientY - down[1]) < 5) pin(under);
+  });
+}
+
+// Only the overlay traces change: a react of all would take ten times as long.
+function redrawHighlight(chart) {
+  const { rows } = scenes.get(chart.key);
+  const options = { ...state.options[chart.key], room: roomOf(plotOf(chart)) };
+  chart.traces.forEach((trace, i) => {
+    if (trace.only !== 'highlight') return;
+    const { plotly, at } = resolveTrace(trace, options, []);
+    rows[i] = at;
+    const { x, y, z, text } = plotly;
+    Plotly.restyle(plotOf(chart), { x: [x], y: [y], z: [z], text: [text] }, [i]);
+  });
+}
+
+const inView = (element) => {
+  const { top, bottom } = element.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+};
+
+let highlightTimer = 0;
+function highlight(run) {
+  if (run === state.highlight) return;
+  state.highlight = run;
+  markRow(run);
+  clearTimeout(highlightTimer);
+  highlightTimer = setTimeout(() => {
+    for (const chart of report.charts) {
+      if (scenes.has(chart.key) && inView(plotOf(chart))) redrawHighlight(chart);
+    }
+  }, 40);
+}
+
+function pin(run) {
+  state.pinned = run === state.pinned ? -1 : run;
+  highlight(state.pinned);
+  showPinned();
+}
+
+function showEmpty(chart, drawn) {
+  const note = plotOf(chart).parentElement.querySelector('.empty');
+  note.hidden = drawn > 0;
+}
+
+function hasWebGL() {
+  try {
+    const canvas = document.createElement('canvas');
+    return Boolean(canvas.getContext('webgl2') || canvas.getContext('webgl'));
+  } catch {
+    return false;
+  }
+}
+
+// The bundle is unpacked and run as a script of its own, whose hash the page's policy names.
+async function loadPlotly() {
+  const source = new TextDecoder().decode(await gunzip(bytesOf(byId('plotly').textContent)));
+  const script = document.createElement('script');
+  script.textContent = source;
+  document.head.append(script);
+}
+
+function drawWhenNear() {
+  const watcher = new IntersectionObserver(
+    (entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (!isIntersecting) continue;
+        watcher.unobserve(target);
+        enqueue(report.charts.find((chart) => plotOf(chart) === target)).then(announce);
+      }
+    },
+    { rootMargin: '300px' },
+  );
+  for (const chart of report.charts) watcher.observe(plotOf(chart));
+}
+
+function announce() {
+  if (!performance.getEntriesByName('first-3d').length) performance.mark('first-3d');
+  atlas.ready = report.charts.every((chart) => scenes.has(chart.key));
+}

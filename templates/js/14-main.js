@@ -1,0 +1,34 @@
+// The page comes to life: the table and the controls first, then the scenes.
+
+async function main() {
+  showTheme();
+  listenToTheme();
+  listenToStages();
+  listenToFilter();
+  listenToColour();
+  listenToTable();
+  listenToKeys();
+  for (const chart of report.charts) {
+    listenToOptions(chart);
+    listenToButtons(chart);
+  }
+  for (const chart of report.charts) showLegend(chart, colouring(chart.colour));
+  document.documentElement.classList.add('live');
+  atlas.interactive = true;
+  atlas.webgl = hasWebGL();
+  if (!atlas.webgl) {
+    document.documentElement.classList.add('no-webgl');
+    atlas.ready = true;
+    return;
+  }
+  tables = await decode(byId('data').textContent, report.index);
+  await nextFrame(); // what can be read is on the screen before plotly takes half a second
+  await loadPlotly();
+  drawWhenNear();
+  listenToWidth();
+}
+
+main().catch((problem) => {
+  atlas.errors.push(String(problem));
+  console.error(problem);
+});

@@ -1,0 +1,137 @@
+"""One invented project, one built page and one browser for all the report's tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import snapshots
+
+from etl import snapshot
+from reports import build
+
+SOFTWARE_GL = (
+    "--no-sandbox",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def mini(tmp_path_factory):
+    """The invented project as a snapshot on disk, and its page."""
+    data = tmp_path_factory.mktemp("data")
+    project, identity = snapshots.mini(data)
+
+    assert build.main(["--project", "mini", "--data-dir", str(data)]) == 0
+
+    page = project.reports / f"{identity}.html"
+    return SimpleNamespace(data=data, project=project, snapshot=identity, page=page)
+
+
+@pytest.fixture(scope="session")
+def sql(mini):
+    """Ask the snapshot itself, past everything in reports."""
+    with closing(snapshot.connect(mini.project, snapshot.read_manifest(mini.project))) as db:
+        yield lambda text, *values: db.execute(text, list(values)).fetchall()
+
+
+@pytest.fixture(scope="session")
+def playwright():
+    """Playwright, with the machine's own Chromium or not at all."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The path of the machine's Chromium."""
+    named = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+    found = shutil.which(named) or shutil.which("chromium-browser")
+    if not found:
+        pytest.skip(f"no Chromium at {named}: install it, or set CHROMIUM to its path")
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser(playwright, chromium):
+    """A browser that draws WebGL in software."""
+    running = playwright.chromium.launch(executable_path=chromium, args=list(SOFTWARE_GL))
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def opened(browser, mini):
+    """The page with every scene drawn, and what it asked for and complained about meanwhile."""
+    size = {"width": 1300, "height": 2600}
+    context = browser.new_context(viewport=size, offline=True, color_scheme="light")
+    tab = open_page(context, mini.page)
+    wait(tab, "__runatlas.ready")
+    yield tab
+    context.close()
+
+
+@pytest.fixture
+def tab(opened):
+    """The drawn page, put back to its first state afterwards."""
+    yield opened
+    if opened.evaluate("__runatlas.state.pinned") >= 0:
+        opened.keyboard.press("Escape")
+    if opened.input_value("#filter"):
+        search(opened, "")
+    if opened.input_value("#colour"):
+        opened.select_option("#colour", "")
+    for chip in opened.locator('#stages [aria-pressed="false"]').all():
+        chip.click()
+    settle(opened)
+
+
+def open_page(context, path):
+    """Open *path* and keep its requests and errors."""
+    tab = context.new_page()
+    tab.asked, tab.errors = [], []
+    tab.on("request", lambda request: tab.asked.append(request.url))
+    tab.on("console", lambda line: line.type == "error" and tab.errors.append(line.text))
+    tab.on("pageerror", lambda problem: tab.errors.append(str(problem)))
+    tab.on("dialog", lambda dialog: (tab.errors.append(dialog.message), dialog.dismiss()))
+    tab.goto(f"file://{path}")
+    return tab
+
+
+def wait(tab, condition, seconds=60):
+    """Wait until *condition* holds in the page, whose policy forbids wait_for_function's eval."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if tab.evaluate(f"() => Boolean({condition})"):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {condition}")
+
+
+def settle(tab):
+    """Wait until everything that was asked for is drawn."""
+    time.sleep(0.2)  # longer than the filter's patience
+    wait(tab, "__runatlas.idle")
+
+
+def search(tab, query):
+    """Type *query* into the filter and wait for the charts."""
+    tab.fill("#filter", query)
+    settle(tab)

@@ -1,0 +1,77 @@
+"""Columns to a blob and back."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports import pack, words
+
+
+@given(st.lists(st.integers(-(2**62), 2**62)), st.lists(st.floats(), min_size=1))
+def test_small_tables_come_back_exactly(whole, real):
+    """Integers up to 2**53 and every float64, NaN and infinities among them."""
+    whole = [value for value in whole if abs(value) <= 2**53]
+    packed = pack.pack({"i": pl.DataFrame({"c": whole}), "f": pl.DataFrame({"c": real})})
+    back = pack.decode(packed)
+
+    assert back["i"]["c"].tolist() == whole
+    np.testing.assert_array_equal(back["f"]["c"], np.array(real))
+
+
+def test_large_tables_keep_seven_digits():
+    """A float32 says more digits than a hover shows; steps stay whole."""
+    count = pack.EXACT_ROWS + 1
+    values = np.random.default_rng(1).lognormal(size=count)
+    frame = pl.DataFrame({"step": range(count), "loss": values})
+    packed = pack.pack({"t": frame})
+    back = pack.decode(packed)["t"]
+
+    assert packed.index["t"]["loss"]["kind"] == "f4"
+    assert back["step"].tolist() == list(range(count))
+    assert back["loss"] == pytest.approx(values, rel=1e-7)
+
+
+@pytest.mark.parametrize("value", [1e300, 1e-300, 10**12])
+def test_what_a_float32_or_an_int32_cannot_hold_is_kept_in_full(value):
+    """Steps go to 1e12 and losses to 1e300."""
+    frame = pl.DataFrame({"c": [value] * (pack.EXACT_ROWS + 1)})
+
+    assert pack.decode(pack.pack({"t": frame}))["t"]["c"][0] == value
+
+
+def test_what_is_missing_becomes_nan_and_never_zero():
+    """Also in a column of integers."""
+    back = pack.decode(pack.pack({"t": pl.DataFrame({"i": [1, None], "f": [None, 0.0]})}))
+
+    assert math.isnan(back["t"]["i"][1])
+    assert math.isnan(back["t"]["f"][0])
+    assert back["t"]["f"][1] == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "text"),
+    [
+        (None, "g", "–"),
+        (math.nan, "f4", "NaN"),
+        (-math.inf, "g", "−∞"),
+        (0.0, "g", "0"),
+        (-0.00001, "f4", "-1e-5"),
+        (0.03125, "f4", "0.0313"),
+        (0.25, "g", "0.25"),
+        (1234.5678, "g", "1,234.6"),
+        (1_234_567.2, "g", "1,234,567"),
+        (3e20, "g", "3e20"),
+        (6e-4, "g", "0.0006"),
+        (400.0, "int", "400"),
+        (100.0, "g", "100"),
+    ],
+)
+def test_numbers_read_as_a_person_would_write_them(value, form, text):
+    """Five digits, grouped by thousands, no digit that nobody asked for."""
+    assert words.number(value, form) == text

@@ -1,0 +1,410 @@
+"""The page in a real browser, offline."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from itertools import pairwise
+
+import pytest
+import snapshots
+from conftest import open_page, search, settle, wait
+
+CHARTS = ("trajectory", "space", "landscape", "benchmarks")
+
+# The accuracy at a step, found the slow way: the last evaluation at or before it.
+ACCURACY = """
+with marks as (
+  select run_id, step, avg(value) as accuracy from history where metric like '%\\_acc' escape '\\'
+  group by run_id, step having count(*) = 4
+),
+logged as (select run_id, step, value from history where metric = ?)
+select l.run_id, l.step, l.value, (
+  select m.accuracy from marks m where m.run_id = l.run_id and m.step <= l.step
+  order by m.step desc limit 1
+) as accuracy
+from logged l order by l.run_id, l.step
+"""
+
+
+def traces(tab, chart):
+    """Return the chart's traces as lists, with NaN as None."""
+    return tab.evaluate(
+        """key => document.getElementById('plot-' + key).data.map(t => ({
+            x: Array.from(t.x, v => Number.isNaN(v) ? null : v),
+            y: Array.from(t.y, v => Number.isNaN(v) ? null : v),
+            z: Array.from(t.z, v => Number.isNaN(v) ? null : v),
+            text: t.text, mode: t.mode, symbol: t.marker && t.marker.symbol,
+            size: t.marker && Array.from(t.marker.size.length ? t.marker.size : [t.marker.size]),
+            colour: (t.line && t.line.color) || (t.marker && t.marker.color)}))""",
+        chart,
+    )
+
+
+def data(tab, chart):
+    """Return the trace of the chart that holds its data."""
+    place = tab.evaluate(
+        "key => __runatlas.report.charts.find(c => c.key === key)"
+        ".traces.findIndex(t => t.role === 'data')",
+        chart,
+    )
+    return traces(tab, chart)[place]
+
+
+def test_the_page_asks_for_nothing_and_complains_of_nothing(opened, mini):
+    """It opens from disk with the network off: one request, its own; no error on the console."""
+    real = [url for url in opened.asked if not url.startswith(("data:", "blob:"))]
+
+    assert real == [f"file://{mini.page}"]
+    assert opened.errors == []
+
+
+def test_four_charts_draw_as_many_points_as_the_snapshot_says(opened, sql):
+    """Each count is found again in the snapshot with SQL of its own."""
+    logged = sql(ACCURACY, "train/loss")
+    fast = {row[:2] for row in sql(ACCURACY, "train/mfu") if row[3] is not None}
+    speed = {row[:2] for row in sql(ACCURACY, "train/tok_per_sec") if row[3] is not None}
+    # three of the four benchmarks are axes; only the size may be missing
+    axes = sql(
+        "select count(*) from (select run_id, step from history where metric in"
+        " ('copy_acc', 'parity_acc', 'sort_acc') group by all having count(*) = 3)"
+    )
+    placed = sql(
+        "select count(*) from runs where run_id in"
+        " (select run_id from config where key = 'device_batch_size')"
+    )
+
+    assert opened.evaluate("__runatlas.drawn") == {
+        "trajectory": sum(1 for row in logged if row[3] is not None and row[2] == row[2]),
+        "landscape": len(fast & speed),
+        "benchmarks": axes[0][0],
+        "space": placed[0][0],
+    }
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_every_canvas_shows_something(opened, chart):
+    """A scene is drawn with many colours, and no message stands in its place."""
+    picture = opened.evaluate(
+        "key => Plotly.toImage(document.getElementById('plot-' + key),"
+        " {format: 'png', width: 500, height: 360})",
+        chart,
+    )
+
+    assert _colours(base64.b64decode(picture.split(",")[1])) > 40
+    assert "WebGL is not supported" not in opened.inner_text(f"#plot-{chart}")
+
+
+def _colours(png):
+    """Return about how many different pixels a PNG has."""
+    at, packed = 8, b""
+    while at < len(png):
+        length, kind = struct.unpack(">I4s", png[at : at + 8])
+        packed += png[at + 8 : at + 8 + length] if kind == b"IDAT" else b""
+        at += 12 + length
+    return len(set(zlib.decompress(packed)[::7]))
+
+
+def test_a_line_never_joins_two_runs(opened):
+    """Between the vertices of two runs, or around a gap of one, there is a vertex that is none."""
+    lines = opened.evaluate(
+        """() => {
+          const t = __runatlas.tables.trajectory0;
+          return [Array.from(t.run), Array.from(t.line)];
+        }"""
+    )
+    runs, pieces = lines
+    drawn = data(opened, "trajectory")["x"]
+    expected = []
+    for i, piece in enumerate(pieces):
+        if i and piece != pieces[i - 1]:
+            expected.append(None)
+        expected.append(runs[i])
+
+    assert [x is None for x in drawn] == [run is None for run in expected]
+    for before, after in pairwise(expected):
+        assert before is None or after is None or before == after
+
+
+def test_a_line_shows_what_was_logged(opened, sql):
+    """Loss and accuracy of a run's vertices are the snapshot's, at its own counted-on steps."""
+    run = opened.evaluate("__runatlas.report.runs.name.indexOf('d4-sft')")
+    rows = [row for row in sql(ACCURACY, "train/loss") if row[0] == "d4-sft"]
+    expected = [(step, loss, accuracy) for _, step, loss, accuracy in rows if accuracy is not None]
+    got = opened.evaluate(
+        """run => {
+          const t = __runatlas.tables.trajectory0;
+          const rows = [...t.run.keys()].filter(i => t.run[i] === run);
+          return rows.map(i => [t.step[i], t.loss[i], t.accuracy[i]]);
+        }""",
+        run,
+    )
+
+    assert [tuple(row) for row in got] == [pytest.approx(row) for row in expected]
+
+
+def test_nan_ends_a_line_and_the_run_says_where_it_diverged(opened):
+    """NaN is a value: nothing is drawn from there on, and hover, label and table say so."""
+    run = opened.evaluate("__runatlas.report.runs.name.indexOf('d8-midtraining')")
+    steps = opened.evaluate(
+        """run => { const t = __runatlas.tables.trajectory0;
+          return [...t.run.keys()].filter(i => t.run[i] === run).map(i => t.step[i]); }""",
+        run,
+    )
+    texts = data(opened, "trajectory")["text"]
+    labels = opened.evaluate(
+        "document.getElementById('plot-trajectory').layout.scene.annotations.map(a => a.text)"
+    )
+
+    assert max(steps) == 98
+    assert "diverged" in opened.inner_text(f"#run-{run}")
+    assert "d8-midtraining, diverged at 100" in labels
+    assert any("diverged at step 100 (train/loss)" in text for text in texts)
+
+
+def test_what_is_missing_is_in_the_tray_and_what_is_zero_is_drawn(opened):
+    """A run without accuracy is named with its reason; a true 0.0 stands in the chart."""
+    tray = opened.text_content("#chart-trajectory .tray:not([hidden])")
+    marks = data(opened, "benchmarks")
+
+    assert "no accuracy" in tray
+    assert "d4-midtraining" in tray
+    assert "no train/loss" in tray
+    assert 0.0 in marks["y"]
+
+
+def test_a_missing_fourth_benchmark_is_small_open_and_said(opened):
+    """Size 0 never stands for a value that is not there."""
+    marks = data(opened, "benchmarks")
+    (missing,) = [i for i, text in enumerate(marks["text"]) if "not measured" in text]
+
+    assert marks["symbol"][missing] == "diamond-open"
+    assert marks["size"][missing] == min(marks["size"]) > 0
+
+
+def test_a_run_that_says_no_shape_has_its_parents_and_says_so(opened):
+    """Only what a checkpoint fixes is inherited; a batch size never is."""
+    texts = data(opened, "space")["text"]
+
+    assert any("model_dim  <b>128 (from d4-midtraining)</b>" in text for text in texts)
+    assert "no device_batch_size in config" in opened.text_content("#chart-space .tray")
+
+
+def test_runs_of_one_configuration_do_not_hide_each_other(opened):
+    """No two markers of the hyperparameter space have the same place."""
+    marks = data(opened, "space")
+    places = list(zip(marks["x"], marks["y"], marks["z"], strict=True))
+
+    assert len(set(places)) == len(places) == 11
+
+
+WHERE = """([key, curve, point]) => {
+  const plot = document.getElementById('plot-' + key);
+  const scene = plot._fullLayout.scene._scene;
+  const { projection, view, model } = scene.glplot.cameraParams;
+  const times = (m, v) => [0, 1, 2, 3].map(r => v.reduce((sum, c, k) => sum + m[k * 4 + r] * c, 0));
+  const at = ['x', 'y', 'z'].map((axis, i) => {
+    const value = plot.data[curve][axis][point];
+    const log = plot._fullLayout.scene[axis + 'axis'].type === 'log';
+    return (log ? Math.log10(value) : value) * scene.dataScale[i];
+  });
+  const [x, y, , w] = times(projection, times(view, times(model, [...at, 1])));
+  const box = scene.container.getBoundingClientRect();
+  return [box.left + (x / w / 2 + 0.5) * box.width, box.top + (0.5 - y / w / 2) * box.height];
+}"""
+
+
+def test_the_mouse_over_a_marker_shows_its_numbers_and_marks_its_row(tab, sql):
+    """A real pointer, a real hover: the words are the snapshot's, and a click pins the run."""
+    run = tab.evaluate("__runatlas.report.runs.name.indexOf('d8-rl')")
+    point = tab.evaluate("run => __runatlas.tables.space.run.indexOf(run)", run)
+    tab.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
+    x, y = tab.evaluate(WHERE, ["space", 1, point])
+    tab.mouse.move(x - 40, y - 40)
+    tab.mouse.move(x, y, steps=8)
+    wait(tab, "document.querySelector('#plot-space .hovertext')", 10)
+    said = tab.text_content("#plot-space .hovertext")
+    best = sql(
+        "select max(accuracy) from (select avg(value) as accuracy from history"
+        " where run_id = 'd8-rl' and metric like '%acc' group by step having count(*) = 4)"
+    )[0][0]
+
+    for words in ("d8-rl", "rl · finished", "device_batch_size  32", "learning_rate  0.00015"):
+        assert words in said
+    assert f"best mean accuracy  {best:.4f}" in said
+    wait(tab, f"document.getElementById('run-{run}').classList.contains('marked')", 5)
+    tab.mouse.click(x, y)
+    wait(tab, f"__runatlas.state.pinned === {run}", 5)
+    assert tab.inner_text("#pinned-name") == "d8-rl"
+
+
+def test_the_hover_of_a_known_step_reads_as_logged(opened, sql):
+    """Step, loss, accuracy and the evaluation's own step, with units, for one point."""
+    (loss,) = sql(
+        "select value from history"
+        " where run_id = 'd4-pretraining' and metric = 'train/loss' and step = 130"
+    )[0]
+    accuracy = next(
+        row[3] for row in sql(ACCURACY, "train/loss") if row[:2] == ("d4-pretraining", 130)
+    )
+    texts = data(opened, "trajectory")["text"]
+    (text,) = [t for t in texts if "d4-pretraining" in t and "step  <b>130</b>" in t]
+
+    assert f"train/loss  <b>{float(f'{loss:.5g}'):g} nats/token</b>" in text
+    assert f"mean accuracy  <b>{accuracy:.4f}</b>" in text
+    assert "evaluated at step  <b>120</b>" in text
+
+
+def test_a_hostile_name_comes_out_exactly_and_nothing_runs(opened):
+    """Tags, line separators, right-to-left marks, templates: text everywhere, code nowhere."""
+    name = opened.evaluate("__runatlas.report.runs.name.find(n => n.includes('onerror'))")
+    row = opened.locator("#runs-table tbody th bdi", has_text="onerror")
+
+    assert name == snapshots.HOSTILE
+    assert row.text_content() == snapshots.HOSTILE
+    assert opened.locator("img").count() == 0
+    assert opened.errors == []
+
+
+def test_the_filter_leaves_the_runs_that_fit(tab):
+    """Comparison, equality, containment and bare words, each in the table and in the charts."""
+    search(tab, "depth>=4 stage=sft")
+    visible = tab.locator("#runs-table tbody tr:not([hidden]) th bdi").all_text_contents()
+
+    assert sorted(visible) == ["d4-sft", "d8-sft"]
+    assert tab.inner_text("#count") == "2 of 12 runs"
+    assert tab.evaluate("__runatlas.drawn.space") == 2
+    for query, left in (("d8", 4), ("name~rl", 3), ("state!=finished", 2), ("batch<9", 7)):
+        tab.fill("#filter", query)
+        wait(tab, f"__runatlas.visible === {left}", 5)
+    tab.fill("#filter", "nonsense=1")
+    wait(tab, "document.getElementById('count').textContent.includes('no column nonsense')", 5)
+    tab.fill("#filter", "depth>100")
+    wait(tab, "!document.getElementById('no-runs').hidden", 5)
+
+
+def test_a_stage_can_be_hidden_and_shown(tab):
+    """Its chip says which it is, and its runs leave charts and table."""
+    chip = tab.locator("#stages button", has_text="rl")
+    chip.click()
+    settle(tab)
+
+    assert chip.get_attribute("aria-pressed") == "false"
+    assert tab.evaluate("__runatlas.visible") == 9
+    assert tab.locator("#runs-table tbody tr:not([hidden])").count() == 9
+    chip.click()
+    settle(tab)
+    assert tab.evaluate("__runatlas.visible") == 12
+
+
+def test_runs_are_coloured_by_what_is_chosen(tab):
+    """A number gives a ramp with its ends, a text gives named colours, missing its own."""
+    tab.select_option("#colour", "lr")
+    settle(tab)
+    ramp = set(data(tab, "trajectory")["colour"])
+
+    assert len(ramp) > 4
+    assert "learning rate" in tab.inner_text("#legend-trajectory")
+    tab.select_option("#colour", "state")
+    settle(tab)
+    assert "unfinished" in tab.inner_text("#legend-landscape")
+    assert len(set(data(tab, "landscape")["colour"])) == 3
+
+
+def test_bits_and_nats_never_share_an_axis(tab):
+    """Choosing another loss changes the axis, the points, the notes and the tray together."""
+    tab.check("#chart-trajectory input[value='val/bpb']", force=True)
+    settle(tab)
+    title = "document.getElementById('plot-trajectory').layout.scene.yaxis.title.text"
+
+    assert "val/bpb (bits/byte)" in tab.evaluate(title)
+    assert "points of val/bpb drawn" in tab.inner_text("#chart-trajectory footer")
+    assert "train/loss" not in tab.inner_text("#chart-trajectory .tray:not([hidden])")
+    tab.check("#chart-trajectory input[value='train/loss']", force=True)
+    settle(tab)
+    assert "train/loss (nats/token)" in tab.evaluate(title)
+
+
+def test_steps_and_scale_can_be_changed(tab):
+    """Steps go through the parents or are each run's own; the loss axis is log or linear."""
+    last = "Math.max(...document.getElementById('plot-trajectory').data[1].x.filter(v => v === v))"
+
+    assert tab.evaluate(last) > 600
+    tab.check("#chart-trajectory input[value='own']", force=True)
+    tab.check("#chart-trajectory input[value='linear']", force=True)
+    settle(tab)
+    layout = "document.getElementById('plot-trajectory')._fullLayout.scene.yaxis.type"
+    assert tab.evaluate(last) < 400
+    assert tab.evaluate(layout) == "linear"
+    tab.check("#chart-trajectory input[value='lineage']", force=True)
+    tab.check("#chart-trajectory input[value='log']", force=True)
+    settle(tab)
+
+
+def test_the_theme_changes_page_and_charts(tab):
+    """The button turns light to dark and back, in the scenes too."""
+    paper = "getComputedStyle(document.documentElement).backgroundColor"
+    pane = "document.getElementById('plot-space').layout.scene.xaxis.backgroundcolor"
+    before = tab.evaluate(paper), tab.evaluate(pane)
+    tab.click("#theme")
+    settle(tab)
+    dark = tab.evaluate(paper), tab.evaluate(pane)
+    tab.click("#theme")
+    settle(tab)
+
+    assert dark[0] != before[0]
+    assert dark[1] != before[1]
+    assert (tab.evaluate(paper), tab.evaluate(pane)) == before
+
+
+def test_the_table_sorts_and_what_is_missing_comes_last(tab):
+    """Once up, once down; a run without the value stands at the end either way."""
+    heading = tab.locator("#runs-table th[data-key='accuracy'] button")
+    firsts = []
+    for _ in range(2):
+        heading.click()
+        names = tab.locator("#runs-table tbody th bdi").all_text_contents()
+        firsts.append(names[0])
+
+        assert names[-1] == "d4-midtraining"
+    assert firsts == ["d2-pretraining", "d8-rl"]
+
+
+def test_a_phone_has_no_sideways_scroll(browser, mini):
+    """At 360 and 390 pixels only the tables scroll, within themselves."""
+    context = browser.new_context(viewport={"width": 390, "height": 800}, offline=True)
+    tab = open_page(context, mini.page)
+    wait(tab, "window.__runatlas && __runatlas.drawn.trajectory")
+    widths = [tab.evaluate("document.documentElement.scrollWidth")]
+    tab.set_viewport_size({"width": 360, "height": 800})
+    widths.append(tab.evaluate("document.documentElement.scrollWidth"))
+    context.close()
+
+    assert widths == [390, 360]
+
+
+def test_without_webgl_the_page_says_so_and_keeps_its_tables(playwright, chromium, mini):
+    """No scene, no error: a notice, and sorting and filtering as ever."""
+    options = ["--no-sandbox", "--disable-3d-apis"]
+    with playwright.chromium.launch(executable_path=chromium, args=options) as plain:
+        tab = open_page(plain.new_context(offline=True), mini.page)
+        wait(tab, "window.__runatlas && __runatlas.ready", 20)
+
+        assert tab.evaluate("__runatlas.webgl") is False
+        assert tab.is_visible(".notice.webgl")
+        assert not tab.is_visible("#plot-trajectory")
+        search(tab, "stage=rl")
+        assert tab.locator("#runs-table tbody tr:not([hidden])").count() == 3
+        assert tab.errors == []
+
+
+def test_without_javascript_the_numbers_are_there(browser, mini):
+    """The tables came with the page, and a notice says why there are no charts."""
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    tab = open_page(context, mini.page)
+
+    assert tab.locator("#runs-table tbody tr").count() == 12
+    assert "JavaScript is off" in tab.inner_text("body")
+    assert tab.locator(".tray").count() > 3
+    context.close()
