@@ -84,7 +84,7 @@ def write_part(folder: Path, key: str, frame: pl.DataFrame) -> Part:
     path = folder / f"{name}.parquet"
     if not has_part(folder, name):
         folder.mkdir(parents=True, exist_ok=True)
-        with _written(path) as file:
+        with written(path) as file:
             frame.write_parquet(file, compression="zstd", statistics=True)
     return Part(key, name, frame.height)
 
@@ -96,7 +96,7 @@ def has_part(folder: Path, name: str) -> bool:
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[IO[bytes]]:
+def written(path: Path) -> Iterator[IO[bytes]]:
     """Give a file to write that becomes *path* when it is whole and on the disk, or nothing."""
     file = tempfile.NamedTemporaryFile(dir=path.parent, suffix=TEMPORARY, delete=False)  # noqa: SIM115
     try:
@@ -157,7 +157,7 @@ def point_to(project: Project, snapshot: str) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Write *text* to *path* so that a reader sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _written(path) as file:
+    with written(path) as file:
         file.write(text.encode("utf-8"))
 
 

@@ -179,36 +179,50 @@ def init(
     if resume is not None and resume is not False and run_id is None:
         raise ValueError("resume needs the run_id of the run that goes on")
     now = time.time()
-    run_id = run_id or _random(8)
-    rank = _environment("RANK", 0)
-    segment = _base36(int(now * 1000)) + _random(3)  # two of one millisecond stay two
     asked, left_out = record.sift(dict(config or {}), as_text=True)
-    header: dict[str, Any] = {
-        "v": record.VERSION,
-        "run_id": str(run_id),
-        "segment": segment,
-        "project": project,
-        "source_project": project,
-        "name": str(name or run_id),
-        "stage": None if stage is None else str(stage),
-        "script": _script(),
-        "rank": rank,
-        "world_size": _environment("WORLD_SIZE", 1),
-        "resumed": resume is not None and resume is not False,
-        "resume_step": resume if isinstance(resume, int) and not isinstance(resume, bool) else None,
-        "parent_run_id": None if parent is None else str(parent),
-        "config": asked,
-        "versions": _versions(),
-    }
+    header = _header(
+        now, project=project, name=name, stage=stage, run_id=run_id, resume=resume, parent=parent
+    )
+    header["config"] = asked
     folder = _folder(project, dir)
-    path = folder / file_name(str(run_id), segment, rank, os.getpid())
+    path = folder / file_name(header["run_id"], header["segment"], header["rank"], os.getpid())
     capture = Capture(path, record.encode_event("run", now, header))
     for reason in left_out:
         capture.note(reason)
     tee = None
-    if rank == 0:  # W&B takes one writer a run
-        tee = wandb_tee.attach(wandb, header=header, config=header["config"], folder=folder)
-    return Run(capture, tee, header, header["config"])
+    if header["rank"] == 0:  # W&B takes one writer a run
+        tee = wandb_tee.attach(wandb, header=header, config=asked, folder=folder)
+    return Run(capture, tee, header, asked)
+
+
+def _header(
+    now: float,
+    *,
+    project: str,
+    name: str | None,
+    stage: str | None,
+    run_id: str | None,
+    resume: int | bool | None,
+    parent: str | None,
+) -> dict[str, Any]:
+    """Return the fields of the file's first line but the config."""
+    identity = str(run_id or _random(8))
+    return {
+        "v": record.VERSION,
+        "run_id": identity,
+        "segment": _base36(int(now * 1000)) + _random(3),  # two of one millisecond stay two
+        "project": project,
+        "source_project": project,
+        "name": str(name or identity),
+        "stage": None if stage is None else str(stage),
+        "script": _script(),
+        "rank": _environment("RANK", 0),
+        "world_size": _environment("WORLD_SIZE", 1),
+        "resumed": resume is not None and resume is not False,
+        "resume_step": resume if isinstance(resume, int) and not isinstance(resume, bool) else None,
+        "parent_run_id": None if parent is None else str(parent),
+        "versions": _versions(),
+    }
 
 
 def _folder(project: str, given: str | os.PathLike[str] | None) -> Path:

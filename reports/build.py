@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from etl import snapshot
 from etl.errors import BUG, DONE, NoDataError, RunatlasError, UsageError
 from etl.project import Project, data_dir, locate, with_snapshots
 from reports.gather import Report, gather
@@ -132,13 +131,8 @@ def replace_bytes(path: Path, content: bytes) -> bool:
         if path.is_file() and path.read_bytes() == content:
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        with snapshot.written(path) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new = Path(file.name)
-        new.chmod(0o644)
-        new.replace(path)
     except OSError as problem:
         raise UsageError(
             f"cannot be written: {problem.strerror or problem}",

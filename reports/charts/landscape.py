@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from reports import words
 from reports.axes import Axes
 from reports.charts import spec
-from reports.charts.spec import Absent, Chart, Note, col, of_run
+from reports.charts.spec import Absent, Chart, Json, Note, col, of_run
 from reports.load import Facts
 from reports.series import Rows
 
@@ -35,7 +37,6 @@ def landscape(facts: Facts, axes: Axes, rows: Rows) -> Chart:
         spec.line(accuracy, col("accuracy"), "f4"),
         spec.line("evaluated at step", col("eval_step"), "int"),
     ]
-    place = {"x": col("mfu"), "y": col("throughput"), "z": col("accuracy")}
     return Chart(
         key="landscape",
         title="Performance landscape",
@@ -44,39 +45,7 @@ def landscape(facts: Facts, axes: Axes, rows: Rows) -> Chart:
         tables={
             "landscape": frame.select("run", "step", "mfu", "throughput", "accuracy", "eval_step")
         },
-        traces=(
-            {
-                "table": "landscape",
-                "rows": "points",
-                "role": "data",
-                "colour": "marker",
-                "hover": hover,
-                "plotly": {
-                    "type": "scatter3d",
-                    "mode": "markers",
-                    **place,
-                    "marker": {
-                        "size": 4 if frame.height < 5_000 else 2.6,
-                        "symbol": of_run("symbol"),
-                        "opacity": 0.9,
-                        "line": {"width": 0},
-                    },
-                },
-            },
-            {
-                "table": "landscape",
-                "rows": "points",
-                "role": "mark",
-                "only": "highlight",
-                "hover": hover,
-                "plotly": {
-                    "type": "scatter3d",
-                    "mode": "markers",
-                    **place,
-                    "marker": {"size": 6, "color": spec.ink("ink"), "line": {"width": 0}},
-                },
-            },
-        ),
+        traces=_traces(frame.height, hover),
         layout=spec.layout(
             spec.linear(mfu, spec.span(frame["mfu"]), "MFU"),
             y,
@@ -89,6 +58,23 @@ def landscape(facts: Facts, axes: Axes, rows: Rows) -> Chart:
         absent=tuple(_absent(facts, rows)),
         counts={"logged": rows.total("logged"), "drawn": frame.height},
     )
+
+
+def _traces(count: int, hover: list[list[Any]]) -> tuple[Json, ...]:
+    """Return the markers of all steps, and those of the run that is pointed at."""
+    base: Json = {"type": "scatter3d", "mode": "markers"}
+    base |= {"x": col("mfu"), "y": col("throughput"), "z": col("accuracy")}
+    size = 4 if count < 5_000 else 2.6
+    flat = {"symbol": of_run("symbol"), "opacity": 0.9, "line": {"width": 0}}
+    pointed = {"size": 6, "color": spec.ink("ink"), "line": {"width": 0}}
+    rows = {"table": "landscape", "rows": "points", "hover": hover}
+    every = {
+        "role": "data",
+        "colour": "marker",
+        "plotly": {**base, "marker": {"size": size, **flat}},
+    }
+    one = {"role": "mark", "only": "highlight", "plotly": {**base, "marker": pointed}}
+    return {**rows, **every}, {**rows, **one}
 
 
 def _unit(metric: object) -> str:
