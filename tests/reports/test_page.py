@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 import snapshots
-from conftest import open_page, search, settle, wait
+from pages import open_page, search, settle, wait
 
 CHARTS = ("trajectory", "space", "landscape", "benchmarks")
 

@@ -1,0 +1,39 @@
+"""What a test does with a page in the browser: open it, wait for it, type into it."""
+
+from __future__ import annotations
+
+import time
+
+
+def open_page(context, path):
+    """Open *path* and keep its requests and errors."""
+    tab = context.new_page()
+    tab.asked, tab.errors = [], []
+    tab.on("request", lambda request: tab.asked.append(request.url))
+    tab.on("console", lambda line: line.type == "error" and tab.errors.append(line.text))
+    tab.on("pageerror", lambda problem: tab.errors.append(str(problem)))
+    tab.on("dialog", lambda dialog: (tab.errors.append(dialog.message), dialog.dismiss()))
+    tab.goto(f"file://{path}")
+    return tab
+
+
+def wait(tab, condition, seconds=60):
+    """Wait until *condition* holds in the page, whose policy forbids wait_for_function's eval."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if tab.evaluate(f"() => Boolean({condition})"):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {condition}")
+
+
+def settle(tab):
+    """Wait until everything that was asked for is drawn."""
+    time.sleep(0.2)  # longer than the filter's patience
+    wait(tab, "__runatlas.idle")
+
+
+def search(tab, query):
+    """Type *query* into the filter and wait for the charts."""
+    tab.fill("#filter", query)
+    settle(tab)

@@ -1,0 +1,92 @@
+"""The main job from end to end: the bundled sample, both commands, and the page in a browser."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import duckdb
+import pytest
+from pages import open_page, wait
+
+ROOT = Path(__file__).resolve().parents[2]
+EVALUATED = """
+    with marks as (
+        select run_id, step from history where metric in (select metric from four)
+        group by run_id, step having count(*) = 4
+    )
+"""
+
+
+def run(module, *arguments):
+    """Run one of our commands and return (exit code, the object in its last line)."""
+    command = [sys.executable, "-m", module, *map(str, arguments), "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    data = tmp_path_factory.mktemp("sample")
+    place = ("--project", "nanochat-mini", "--data-dir", data)
+    first = run("etl.sync", *place, ROOT / "data" / "sample")
+    second = run("etl.sync", *place)
+    built = run("reports.build", *place)
+    con = duckdb.connect(str(data / "nanochat-mini" / "runs.duckdb"), read_only=True)
+    con.execute(
+        "create temp table four as select metric from metrics where family = 'accuracy'"
+        " order by runs desc, points desc, metric limit 4"
+    ).fetchall()
+    with con:
+        yield SimpleNamespace(first=first, second=second, built=built, con=con)
+
+
+def test_a_second_sync_of_the_sample_finds_nothing_new(sample):
+    assert sample.first[0] == sample.second[0] == 3  # the killed run's .wandb has no end
+    assert sample.second[1] == {**sample.first[1], "new_points": 0}
+    assert sample.first[1]["points"] == sample.first[1]["new_points"] > 50_000
+
+
+def test_the_report_says_what_it_was_built_from(sample):
+    code, document = sample.built
+
+    assert code == 0
+    assert document["snapshot"] == sample.first[1]["snapshot"]
+    assert document["charts"] == 4
+    assert Path(document["path"]).stat().st_size == document["bytes"] < 1_500_000
+
+
+def test_the_sample_opens_offline_with_as_many_points_as_its_tables_hold(sample, browser):
+    """No request but the file, no error, four drawn scenes, counted against the DuckDB file."""
+    context = browser.new_context(viewport={"width": 1300, "height": 2600}, offline=True)
+    tab = open_page(context, sample.built[1]["path"])
+    wait(tab, "__runatlas.ready", 120)
+    drawn = tab.evaluate("__runatlas.drawn")
+    asked, errors = tab.asked, tab.errors
+    context.close()
+
+    def count(query):
+        return sample.con.execute(EVALUATED + query).fetchall()[0][0]
+
+    before = "exists (select 1 from marks m where m.run_id = h.run_id and m.step <= h.step)"
+    assert [url for url in asked if not url.startswith(("blob:", "data:"))] == [
+        f"file://{sample.built[1]['path']}"
+    ]
+    assert errors == []
+    assert drawn == {
+        "trajectory": count(
+            "select count(*) from history h where metric = 'train/loss' and isfinite(value)"
+            f" and {before}"
+        ),
+        "space": count("select count(*) from runs"),
+        "landscape": count(
+            "select count(*) from history h join history s using (run_id, step)"
+            " where h.metric = 'train/mfu' and s.metric = 'train/tok_per_sec'"
+            f" and isfinite(h.value) and isfinite(s.value) and {before}"
+        ),
+        "benchmarks": count("select count(*) from marks"),
+    }
