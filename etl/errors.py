@@ -45,3 +45,13 @@ class LockedError(RunatlasError):
     """Another process works on the same project."""
 
     code = LOCKED
+
+
+def was_stopped(problem: BaseException) -> bool:
+    """Whether *problem* is a person's Ctrl-C, also in the words that DuckDB 2.0 wraps it in."""
+    words = str(problem)
+    return (
+        isinstance(problem, KeyboardInterrupt)
+        or "KeyboardInterrupt" in words
+        or "interrupted" in words.lower()
+    )

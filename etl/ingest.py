@@ -14,7 +14,7 @@ import duckdb
 
 from etl import catalog, discover, ledger, quarantine, tables
 from etl.discover import Found
-from etl.errors import IncompleteError
+from etl.errors import IncompleteError, was_stopped
 from etl.project import Project, Settings
 from etl.sources.reading import Facts, Reading, Reject, Source, no_points
 from etl.store import Piece, Store
@@ -205,7 +205,7 @@ def attempt(path: Path, start: int, facts: Facts | None) -> tuple[Source | None,
     except OSError:
         raise
     except Exception as problem:  # noqa: BLE001  one strange file must not stop the others
-        if "interrupted" in str(problem):  # what DuckDB makes of Ctrl-C
+        if was_stopped(problem):
             raise KeyboardInterrupt from None
         reason = f"the reader failed on it: {type(problem).__name__}: {problem}"
         return source, Reading(facts, no_points(), (Reject(start, reason, b""),), start)

@@ -17,7 +17,7 @@ import duckdb
 
 from etl import discover, errors, freeze, ledger, lock, quarantine, snapshot, tables
 from etl import project as projects
-from etl.errors import NoDataError, RunatlasError, UsageError
+from etl.errors import NoDataError, RunatlasError, UsageError, was_stopped
 from etl.ingest import Ingest, Outcome
 from etl.project import Project
 
@@ -171,22 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RunatlasError as problem:
         sys.stderr.write(f"{problem}\n")
         return problem.code
-    except (OSError, duckdb.IOException, duckdb.FatalException) as problem:  # no room, mostly
-        name = getattr(problem, "filename", None)
-        place = f"{name}: " if name else ""
-        sys.stderr.write(
-            f"error: {place}{getattr(problem, 'strerror', None) or problem}\n"
-            "  the tables were not changed\n"
-            "  fix: make room or permission there, and run this again\n"
-        )
-        return errors.USAGE
-    except (KeyboardInterrupt, RuntimeError) as problem:
-        if isinstance(problem, KeyboardInterrupt) or "interrupted" in str(problem):
-            sys.stderr.write("stopped; the tables were not changed\n")
-            return 130
-        return _bug(problem, debug=options.debug)
-    except Exception as problem:  # noqa: BLE001  the last line of defence says how to report it
-        return _bug(problem, debug=options.debug)
+    except (Exception, KeyboardInterrupt) as problem:  # noqa: BLE001  the last line of defence
+        return _failed(problem, debug=options.debug)
     try:
         _print(result, options)
         sys.stdout.flush()
@@ -195,12 +181,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return result.exit_code
 
 
-def _bug(problem: Exception, *, debug: bool) -> int:
+def _failed(problem: BaseException, *, debug: bool) -> int:
+    """Say what ended the sync that is no error of ours to foresee; return the exit code."""
+    if was_stopped(problem):
+        sys.stderr.write("stopped; the tables were not changed\n")
+        return 130
+    if isinstance(problem, (OSError, duckdb.IOException, duckdb.FatalException)):  # mostly: no room
+        name = getattr(problem, "filename", None)
+        place = f"{name}: " if name else ""
+        sys.stderr.write(
+            f"error: {place}{getattr(problem, 'strerror', None) or problem}\n"
+            "  the tables were not changed\n"
+            "  fix: make room or permission there, and run this again\n"
+        )
+        return errors.USAGE
     if debug:
-        traceback.print_exc()
+        traceback.print_exception(problem)
     sys.stderr.write(
         f"error: a bug in runatlas: {type(problem).__name__}: {problem}\n"
-        f"  nothing was changed\n  fix: run again with --debug and report what it prints\n"
+        "  nothing was changed\n  fix: run again with --debug and report what it prints\n"
     )
     return errors.BUG
 
