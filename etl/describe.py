@@ -130,20 +130,34 @@ def segment_rows(
 
 
 def config_rows(run_id: str, facts: Sequence[tuple[str, Facts]]) -> list[Row]:
-    """Return the config as it was asked for; the best source's word stands."""
+    """Return the config as it was asked for, and what follows from it.
+
+    Where sources differ the best one's word stands.
+    """
     config: dict[str, Any] = {}
     for _, fact in reversed(facts):
         config.update(flat(fact.config))
+    kinds = {"requested": config, "effective": _effective(config)}
     return [
         {
             "run_id": run_id,
             "key": key,
             "value": value if isinstance(value, str) or value is None else json.dumps(value),
             "number": None if isinstance(value, str) else _number(value),
-            "kind": "requested",
+            "kind": kind,
         }
-        for key, value in sorted(config.items())
+        for kind, values in kinds.items()
+        for key, value in sorted(values.items())
     ]
+
+
+def _effective(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what nanochat's base_train makes of its config: a width in whole heads."""
+    given = [config.get(key) for key in ("depth", "aspect_ratio", "head_dim")]
+    depth, ratio, head = (v if isinstance(v, int) and v > 0 else 0 for v in given)
+    if "model_dim" in config or not depth * ratio * head:
+        return {}
+    return {"model_dim": -(-depth * ratio // head) * head}
 
 
 def summary_rows(

@@ -128,7 +128,16 @@ def settings(project: Project) -> Settings:
             done="nothing was changed",
             fix=f"mend or remove {path}",
         ) from None
-    known = {name: tables.get(name, {}) for name in ("axes", "aliases", "stages")}
+    names = ("axes", "aliases", "stages")
+    strange = sorted(set(tables) - set(names))
+    if strange:
+        raise UsageError(
+            f"[{strange[0]}] is no table of it",
+            where=str(path),
+            done="nothing was changed",
+            fix=f"its tables are {', '.join(f'[{name}]' for name in names)}",
+        )
+    known = {name: tables.get(name, {}) for name in names}
     for name, table in known.items():
         texts = table.values() if isinstance(table, dict) and name != "axes" else ()
         if not isinstance(table, dict) or not all(isinstance(text, str) for text in texts):

@@ -52,7 +52,7 @@ TABLES: dict[str, dict[str, str]] = {
         "key": "VARCHAR",
         "value": "VARCHAR",
         "number": "DOUBLE",
-        "kind": "VARCHAR",  # requested
+        "kind": "VARCHAR",  # requested, or effective: what the run made of it
     },
     "history": {
         "run_id": "VARCHAR",

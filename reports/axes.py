@@ -123,7 +123,9 @@ def accuracy(
             "mean accuracy",
             f"accuracy is the mean of {names}, at steps where all four were measured",
         )
-    known = sorted((m for m in catalog.values() if m.family == "accuracy"), key=_coverage)
+    # a project that has only been pretrained has CORE and no benchmark
+    found = [[m for m in catalog.values() if m.family == f] for f in ("accuracy", "aggregate")]
+    known = sorted(found[0] or found[1], key=_coverage)
     if not known:
         return None
     best = known[0].name

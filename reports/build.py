@@ -90,6 +90,10 @@ def _build(project: Project, options: argparse.Namespace) -> None:
     if options.snapshot == "latest":
         changed = replace_bytes(folder / "latest.html", page) or changed
     stills = _stills(report, folder) if options.png else []
+    for chart in report.charts:
+        if not chart.counts["drawn"]:
+            fix = "[axes] in project.toml names the metrics to draw"
+            _say(f"note: {chart.title.lower()} has nothing to draw, the page says why; {fix}")
     if options.json:
         document = _result(report, path, stills) | {"bytes": len(page), "changed": changed}
         sys.stdout.write(json.dumps(document, sort_keys=True) + "\n")

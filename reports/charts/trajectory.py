@@ -44,7 +44,7 @@ def trajectory(facts: Facts, axes: Axes, found: Results, rows: Mapping[str, Rows
         colour="stage",
         options=_options(facts, losses, rows, found),
         notes=(
-            *(_notes(loss, r) for loss, r in rows.items()),
+            *(_notes(loss, r, axes) for loss, r in rows.items()),
             *_beyond_notes(rows, found),
             *_shared_notes(axes),
         ),
@@ -212,11 +212,13 @@ def _options(
     return tuple(options)
 
 
-def _notes(loss: str, rows: Rows) -> Note:
+def _notes(loss: str, rows: Rows, axes: Axes) -> Note:
     drawn, logged = rows.frame.height, rows.total("logged")
     text = f"{drawn:,} of {words.count(logged, 'point')} of {loss} drawn"
     reasons = []
-    if before := rows.total("before"):
+    if axes.accuracy is None:
+        reasons.append("no accuracy was measured; [axes] accuracy in project.toml can name one")
+    elif before := rows.total("before"):
         reasons.append(f"{before:,} lie before their run's first evaluation and have no accuracy")
     if broken := rows.total("not_finite"):
         reasons.append(f"{broken:,} are NaN or infinite: there the line ends")

@@ -102,6 +102,17 @@ const inView = (element) => {
   return bottom > 0 && top < innerHeight;
 };
 
+// A chart that is out of view is drawn again when it comes into view.
+const behind = new Set();
+const entering = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    entering.unobserve(target);
+    const chart = report.charts.find((one) => plotOf(one) === target);
+    if (behind.delete(chart)) redrawHighlight(chart);
+  }
+});
+
 let highlightTimer = 0;
 function highlight(run) {
   if (run === state.highlight) return;
@@ -110,7 +121,14 @@ function highlight(run) {
   clearTimeout(highlightTimer);
   highlightTimer = setTimeout(() => {
     for (const chart of report.charts) {
-      if (scenes.has(chart.key) && inView(plotOf(chart))) redrawHighlight(chart);
+      if (!scenes.has(chart.key)) continue;
+      if (inView(plotOf(chart))) {
+        behind.delete(chart);
+        redrawHighlight(chart);
+      } else {
+        behind.add(chart);
+        entering.observe(plotOf(chart));
+      }
     }
   }, 40);
 }

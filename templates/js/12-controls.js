@@ -51,8 +51,10 @@ function listenToButtons(chart) {
   const card = byId(`chart-${chart.key}`);
   card.querySelector('.reset').addEventListener('click', () => {
     if (!scenes.has(chart.key)) return;
-    const { camera } = resolved(chart.layout, { ...state.options[chart.key], room: roomOf(plotOf(chart)) }).scene;
-    Plotly.relayout(plotOf(chart), { 'scene.camera': camera });
+    const plot = plotOf(chart);
+    const options = { ...state.options[chart.key], room: roomOf(plot) };
+    const { camera } = fitted(resolved(chart.layout, options), plot).scene;
+    Plotly.relayout(plot, { 'scene.camera': camera });
   });
   card.querySelector('.save').addEventListener('click', () => {
     if (!scenes.has(chart.key)) return;

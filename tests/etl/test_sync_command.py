@@ -288,3 +288,24 @@ def test_help_documents_every_option(run_module):
 
 def test_wrong_usage_exits_with_2(run_module):
     assert run_module("etl.sync").returncode == 2
+
+
+def test_a_table_that_project_toml_does_not_have_is_wrong_usage(place):
+    """A typing error in it must not pass for silence."""
+    place.log()
+    (place.data / "demo").mkdir(parents=True)
+    (place.data / "demo" / "project.toml").write_text('[axis]\nloss = "train/loss"\n')
+    done = place.sync(place.logs)
+
+    assert done.code == 2
+    assert "[axis] is no table of it" in done.err
+
+
+def test_the_width_that_nanochat_makes_of_its_config_is_its_effective_config(place):
+    """Depth x aspect_ratio in whole heads, as base_train has it; never from a depth alone."""
+    place.log("new", config={"depth": 20, "aspect_ratio": 67, "head_dim": 128})
+    place.log("old", config={"depth": 20})
+    place.sync(place.logs)
+
+    query = "select run_id, key, number from config where kind = 'effective'"
+    assert place.rows(query) == [("new", "model_dim", 1408.0)]

@@ -12,6 +12,8 @@ import duckdb
 import pytest
 from pages import open_page, wait
 
+import hooks
+
 ROOT = Path(__file__).resolve().parents[2]
 EVALUATED = """
     with marks as (
@@ -90,3 +92,46 @@ def test_the_sample_opens_offline_with_as_many_points_as_its_tables_hold(sample,
         ),
         "benchmarks": count("select count(*) from marks"),
     }
+
+
+def test_a_project_of_nanochats_pretraining_alone_has_points_in_every_chart_but_benchmarks(
+    tmp_path,
+):
+    """CORE stands for accuracy, and the width follows from the config, without any settings."""
+    config = {
+        "depth": 4,
+        "aspect_ratio": 64,
+        "head_dim": 128,
+        "device_batch_size": 8,
+        "matrix_lr": 0.02,
+    }
+    log = hooks.init("nanochat", "d4", config=config, dir=tmp_path / "logs", wandb=False)
+    for step in range(10):
+        log.log({"train/loss": 3.0, "train/mfu": 40.0, "train/tok_per_sec": 1e5}, step=step)
+        log.log({"core_metric": step / 10}, step=step)
+    log.finish()
+    place = ("--project", "nanochat", "--data-dir", tmp_path / "data")
+    assert run("etl.sync", *place, tmp_path / "logs")[0] == 0
+    _, document = run("reports.build", *place)
+
+    drawn = {chart: counts["drawn"] for chart, counts in document["points"].items()}
+    assert drawn == {"trajectory": 10, "space": 1, "landscape": 10, "benchmarks": 0}
+
+
+def test_a_run_pinned_in_the_table_is_bold_in_a_chart_that_was_out_of_view(sample, browser):
+    """The table and the trajectory are never on one small screen together."""
+    context = browser.new_context(viewport={"width": 1300, "height": 800}, offline=True)
+    tab = open_page(context, sample.built[1]["path"])
+    wait(tab, "__runatlas.drawn.trajectory", 120)
+    tab.locator("#runs-table tbody tr").nth(5).scroll_into_view_if_needed()
+    tab.locator("#runs-table tbody tr").nth(5).click(position={"x": 400, "y": 8})
+    wait(tab, "__runatlas.state.pinned >= 0")
+    tab.mouse.move(1, 1)  # a run that is pointed at would be bold instead
+    wait(tab, "__runatlas.state.highlight === __runatlas.state.pinned")
+    tab.locator("#plot-trajectory").scroll_into_view_if_needed()
+    bold = (
+        "document.getElementById('plot-trajectory').data"
+        ".some((t, i, all) => i > 0 && t.x.length > 0 && t.line && t.line.width >= 6)"
+    )
+    wait(tab, bold, 30)
+    context.close()
