@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from etl import sources
-from etl.sources.reading import Source
+from etl.sources.reading import HEAD_BYTES, Source
 
-HEAD_BYTES = 64 * 1024
 _SUFFIXES = (".jsonl", ".ndjson", ".wandb")
 _SKIPPED_FOLDERS = frozenset((".git", ".venv", "node_modules", "__pycache__"))
 

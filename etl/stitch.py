@@ -7,7 +7,7 @@ segment began, an earlier one is abandoned.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from etl.sources.reading import Facts
@@ -88,5 +88,4 @@ def _abandoned(segment: Segment, segments: list[Segment]) -> Segment:
     ]
     if not later:
         return segment
-    values = {name: getattr(segment, name) for name in segment.__slots__}
-    return Segment(**{**values, "abandoned_from": min(later)})
+    return replace(segment, abandoned_from=min(later))

@@ -19,7 +19,6 @@ from etl import schema
 from etl.errors import LockedError, UsageError
 
 _EXTRA: dict[str, dict[str, str]] = {
-    "history": schema.TABLES["history"],
     "differing": {
         "run_id": "VARCHAR",
         "metric": "VARCHAR",

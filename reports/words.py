@@ -69,8 +69,3 @@ def listed(words: Sequence[str]) -> str:
 def moment(value: datetime | None) -> str:
     """Return a UTC time to the minute."""
     return f"{value:%Y-%m-%d %H:%M} UTC" if value else MISSING
-
-
-def with_unit(text: str, unit: str | None) -> str:
-    """Return *text* with its unit, which may be none."""
-    return f"{text} {unit}" if unit else text

@@ -10,6 +10,7 @@ from pathlib import Path
 from etl.sources import jsonl
 from etl.sources.hooks_jsonl import SUFFIXES
 from etl.sources.reading import (
+    HEAD_BYTES,
     RUNTIME_KEYS,
     STEP_KEYS,
     TIME_KEYS,
@@ -20,7 +21,6 @@ from etl.sources.reading import (
 
 # A file or folder of one of these names says nothing about its run; the folder around it does.
 _GENERIC = ("metrics", "log", "logs", "train", "training", "history", "output", "outputs", "run")
-HEAD_BYTES = 64 * 1024
 
 
 def recognises(path: Path, head: bytes) -> bool:

@@ -21,6 +21,7 @@ POINTS = pl.Schema(
     }
 )
 
+HEAD_BYTES = 64 * 1024  # what a source sees of a file to recognise it
 STEP_KEYS = ("step", "_step", "iter", "iteration", "global_step", "trainer/global_step")
 TIME_KEYS = ("_ts", "_timestamp", "timestamp")
 RUNTIME_KEYS = ("_runtime",)
