@@ -15,6 +15,7 @@ from etl.sources.reading import (
     STEP_KEYS,
     TIME_KEYS,
     Facts,
+    Part,
     Reading,
     Source,
 )
@@ -28,8 +29,9 @@ def recognises(path: Path, head: bytes) -> bool:
     return path.suffix.lower() in SUFFIXES and _step_key(head) is not None
 
 
-def read(path: Path, start: int, facts: Facts | None) -> Reading:
-    """Return what *path* holds from byte *start* on; *facts* are those of what came before."""
+def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:
+    """Return what *path* holds from byte *start* on; *known* is what came before."""
+    facts = known[0] if known else None
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     # what the first read decided holds for the file, however much of it was there then
@@ -51,7 +53,7 @@ def read(path: Path, start: int, facts: Facts | None) -> Reading:
     facts = (facts or _facts(path, head)).counted(
         lines.rows, points, {key: role for key, role in roles.items() if key in keys}
     )
-    return Reading(facts, points, jsonl.numbered(path, start, rejects), lines.end)
+    return Reading((Part(facts, points),), jsonl.numbered(path, start, rejects), lines.end)
 
 
 def _objects(head: bytes) -> list[dict[str, object]]:
@@ -86,7 +88,7 @@ def _facts(path: Path, head: bytes) -> Facts:
     # the name too: two runs of one seed may well begin with the same line
     content = name.encode("utf-8", "surrogatepass") + b"\n" + head.split(b"\n", 1)[0]
     run_id = "jsonl-" + hashlib.blake2b(content, digest_size=5).hexdigest()
-    return Facts(run_id=run_id, segment_id=run_id, name=name, tells_end=False)
+    return Facts(run_id=run_id, segment_id=run_id, id_known=False, name=name, tells_end=False)
 
 
-SOURCE = Source("jsonl", 55, recognises, read)
+SOURCE = Source("jsonl", 55, recognises, read, grows=True)

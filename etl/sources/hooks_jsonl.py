@@ -11,7 +11,7 @@ import polars as pl
 
 from etl.sources import jsonl
 from etl.sources.jsonl_rows import Event
-from etl.sources.reading import Facts, Reading, Reject, Source
+from etl.sources.reading import Facts, Part, Reading, Reject, Source
 from hooks import record
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -28,8 +28,9 @@ def recognises(path: Path, head: bytes) -> bool:
     return b'"_kind":"run"' in first.replace(b" ", b"") or bool(_NAME.fullmatch(path.name))
 
 
-def read(path: Path, start: int, facts: Facts | None) -> Reading:
-    """Return what *path* holds from byte *start* on; *facts* are those of what came before."""
+def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:
+    """Return what *path* holds from byte *start* on; *known* is what came before."""
+    facts = known[0] if known else None
     lines = jsonl.read(path, start, record.STEP, record.TIME)
     other = next((e for e in lines.events if _another(e, lines.events, facts)), None)
     rejects: list[Reject] = []
@@ -53,10 +54,10 @@ def read(path: Path, start: int, facts: Facts | None) -> Reading:
     if facts is None and lines.rows:
         facts = _named(path, lines.points)
     if facts is None:
-        return Reading(None, lines.points.clear(), placed, start, tuple(notes))
+        return Reading((), placed, start, tuple(notes))
     points = _of_rank(lines.points, facts.normal().rank)
     facts = facts.counted(lines.rows, points, {record.STEP: "step", record.TIME: "wall time"})
-    return Reading(facts, points, placed, lines.end, tuple(notes))
+    return Reading((Part(facts, points),), placed, lines.end, tuple(notes))
 
 
 def _another(event: Event, events: tuple[Event, ...], facts: Facts | None) -> bool:
@@ -130,4 +131,4 @@ def _of_rank(points: pl.DataFrame, rank: int) -> pl.DataFrame:
     return points.with_columns(key=pl.lit(f"rank{rank}/") + pl.col("key"))
 
 
-SOURCE = Source("hooks-jsonl", 60, recognises, read)
+SOURCE = Source("hooks-jsonl", 60, recognises, read, grows=True, processes=True)

@@ -21,6 +21,12 @@ POINTS = pl.Schema(
     }
 )
 
+# Measurements by time and not by step: of the machine, while a run used it.
+TELEMETRY = pl.Schema({"key": pl.String, "ts": pl.Float64, "value": pl.Float64})
+
+# What a run printed, a row for each line.
+CONSOLE = pl.Schema({"line": pl.Int64, "ts": pl.Float64, "text": pl.String})
+
 HEAD_BYTES = 64 * 1024  # what a source sees of a file to recognise it
 STEP_KEYS = ("step", "_step", "iter", "iteration", "global_step", "trainer/global_step")
 TIME_KEYS = ("_ts", "_timestamp", "timestamp")
@@ -43,7 +49,12 @@ class Facts:
     """What one file says about the run it belongs to; None or empty where it is silent.
 
     Times are seconds since the epoch. ``keys`` counts the points of each key as the source spells
-    it, ``roles`` names the keys that are no metrics.
+    it, ``roles`` names the keys that are no metrics. Where a file names no id of its run
+    (``id_known`` is false), ``run_id`` is one of our own, made from what stays the same when the
+    file is copied, moved or grows; ``etl.identity`` may find that it is a run of another file.
+
+    ``model_tag`` is what the run's checkpoints are called, ``loads_*`` from which checkpoint of
+    which stage it began. ``config`` is what was asked for, ``effective`` what the run made of it.
     """
 
     run_id: str
@@ -56,6 +67,11 @@ class Facts:
     started_at: float | None = None
     ended_at: float | None = None
     parent_run_id: str | None = None
+    id_known: bool = True
+    model_tag: str | None = None
+    loads_stage: str | None = None
+    loads_tag: str | None = None
+    loads_step: int | None = None
     finished: bool = False
     tells_end: bool = True  # whether this kind of log says when a run ends
     exit_code: int | None = None
@@ -64,6 +80,7 @@ class Facts:
     tags: tuple[str, ...] = ()
     notes: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
+    effective: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     rank: int = 0
@@ -81,7 +98,7 @@ class Facts:
     def normal(self) -> Facts:
         """Return the facts as tables can hold them, whatever types a strange file gave them."""
         changes: dict[str, Any] = {name: _text(getattr(self, name)) for name in _TEXTS}
-        changes |= {name: _entries(getattr(self, name), 0) for name in ("config", "summary")}
+        changes |= {name: _entries(getattr(self, name), 0) for name in ("config", "effective", "summary")}
         versions = {k: str(v) for k, v in _entries(self.versions, 0).items()}
         return dataclasses.replace(
             self,
@@ -93,6 +110,7 @@ class Facts:
             rank=_whole(self.rank, 2**31) or 0,
             exit_code=_whole(self.exit_code, 2**31),
             resume_step=_whole(self.resume_step, 2**53),
+            loads_step=_whole(self.loads_step, 2**53),
         )
 
     def dump(self) -> str:
@@ -136,6 +154,9 @@ _TEXTS = (
     "job_type",
     "group",
     "notes",
+    "model_tag",
+    "loads_stage",
+    "loads_tag",
 )
 _DEPTH = 50
 
@@ -173,27 +194,47 @@ def _plain(value: Any, depth: int) -> Any:
     return [_plain(item, depth + 1) for item in value] if isinstance(value, list) else value
 
 
+def no_points() -> pl.DataFrame:
+    """Return a frame of points without rows."""
+    return pl.DataFrame(schema=POINTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one file holds of one run: facts, ``points`` (POINTS), TELEMETRY and CONSOLE rows."""
+
+    facts: Facts
+    points: pl.DataFrame = field(default_factory=no_points)
+    telemetry: pl.DataFrame | None = None
+    console: pl.DataFrame | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one read of a file gave. ``end`` is the byte up to which it need not be read again."""
+    """What one read of a file gave. ``end`` is the byte up to which it need not be read again.
 
-    facts: Facts | None
-    points: pl.DataFrame
-    rejects: tuple[Reject, ...]
-    end: int
+    ``parts`` are sorted by (run id, segment id, rank); a file of one run has one.
+    """
+
+    parts: tuple[Part, ...]
+    rejects: tuple[Reject, ...] = ()
+    end: int = 0
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A reader of one format. Where two give the same point, the greater ``precedence`` stands."""
+    """A reader of one format. Where two give the same point, the greater ``precedence`` stands.
+
+    ``read`` is given a path, the byte to begin at and the facts of each run that the file was known
+    to hold up to there: ``(path, 0, ())`` for all of it. Only the files of a source that ``grows``
+    are read on; those of another one are read anew when they change. ``processes`` tells a source
+    whose files each are of one process, and so show where a run's segments begin.
+    """
 
     kind: str
     precedence: int
     recognises: Callable[[Path, bytes], bool]
-    read: Callable[[Path, int, Facts | None], Reading]
-
-
-def no_points() -> pl.DataFrame:
-    """Return a frame of points without rows."""
-    return pl.DataFrame(schema=POINTS)
+    read: Callable[[Path, int, tuple[Facts, ...]], Reading]
+    grows: bool = False
+    processes: bool = False

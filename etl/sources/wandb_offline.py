@@ -17,7 +17,7 @@ import polars as pl
 
 from etl.sources import wandb_log, wire
 from etl.sources.jsonl_rows import MAX_STEP
-from etl.sources.reading import POINTS, Facts, Reading, Reject, Source, clean, no_points
+from etl.sources.reading import POINTS, Facts, Part, Reading, Reject, Source, clean
 from hooks import record
 
 _NUM, _HISTORY, _SUMMARY, _CONFIG, _RUN, _EXIT, _ENVIRONMENT = 1, 2, 3, 5, 17, 18, 26
@@ -33,14 +33,15 @@ def recognises(path: Path, head: bytes) -> bool:  # noqa: ARG001  every source i
     return path.suffix == ".wandb"
 
 
-def read(path: Path, start: int, facts: Facts | None) -> Reading:
-    """Return what *path* holds from byte *start* on; *facts* are those of what came before."""
+def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:
+    """Return what *path* holds from byte *start* on; *known* is what came before."""
+    facts = known[0] if known else None
     with path.open("rb") as file:
         head = file.read(len(wandb_log.HEADER))
         bad = _bad_header(head)
         if bad:
             rest = head + file.read()
-            return Reading(facts, no_points(), (Reject(0, bad, rest),), 0)
+            return Reading(tuple(Part(fact) for fact in known), (Reject(0, bad, rest),))
         start = max(start, len(head))
         file.seek(start)
         walk = wandb_log.Walk(file.read(), start)
@@ -216,7 +217,7 @@ class _Rows:
                 reason = "no run record: the run is named after the file"
             rejects.append(Reject(walk.end, reason, b""))
             if not self.rows:
-                return Reading(None, points.clear(), tuple(rejects[:1]), 0, notes)
+                return Reading((), tuple(rejects[:1]), 0, notes)
         if not self.facts.finished and not any(_reaches(reject, file_end) for reject in rejects):
             reason = (
                 "no exit record: the run is still being written, was killed, or the file was cut"
@@ -230,7 +231,7 @@ class _Rows:
             log_index_steps=self.facts.log_index_steps or self.log_index_steps,
         )
         facts = self.facts.counted(self.rows, points, self.roles)
-        return Reading(facts, points, tuple(rejects), walk.end, notes)
+        return Reading((Part(facts, points),), tuple(rejects), walk.end, notes)
 
 
 def _reaches(reject: Reject, end: int) -> bool:
@@ -295,4 +296,4 @@ def _whole(value: Any) -> int | None:
     return int(value) if abs(value) < MAX_STEP and value == int(value) else None
 
 
-SOURCE = Source("wandb-offline", 50, recognises, read)
+SOURCE = Source("wandb-offline", 50, recognises, read, grows=True, processes=True)
