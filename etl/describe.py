@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from etl import naming
+from etl import naming, sources
 from etl.project import Settings
 from etl.sources.reading import Facts
 from etl.stitch import Segment
@@ -21,9 +21,11 @@ Row = dict[str, Any]
 
 def run_row(
     project: str,
+    run_id: str,
     facts: Sequence[tuple[str, Facts]],
     segments: Sequence[Segment],
     history: pl.DataFrame,
+    *,
     settings: Settings,
 ) -> Row:
     """Return the run's row. *facts* are (source, facts) pairs, best first, as ``ordered`` gives."""
@@ -31,15 +33,14 @@ def run_row(
     def first(name: str) -> Any:
         return next((v for _, f in facts if (v := getattr(f, name)) not in (None, ())), None)
 
-    best = facts[0][1]
     stages = [naming.stage_of(fact, settings.stages) for _, fact in facts]
     known = [pair for pair in stages if pair[0] != "unknown"]
     stage, reason = (known or stages)[0]
     state, exit_code, ended_at = _state(_last_segment(facts, segments))
     tags = sorted({tag for _, fact in facts for tag in fact.tags})
     return {
-        "run_id": best.run_id,
-        "name": first("name") or best.run_id,
+        "run_id": run_id,
+        "name": first("name") or run_id,
         "project": project,
         "source_project": first("source_project"),
         "stage": stage,
@@ -79,8 +80,15 @@ def ordered(
 
 
 def _last_segment(facts: Sequence[tuple[str, Facts]], segments: Sequence[Segment]) -> list[Facts]:
+    """Return what logs of the last process say, and of other files those that saw an end."""
     last = max((s for s in segments if s.rank == 0), key=lambda s: s.index, default=segments[-1])
-    return [f for _, f in facts if (f.segment_id, f.rank) == (last.segment_id, last.rank)]
+    places = {(s.segment_id, s.rank) for s in segments}
+    return [
+        f
+        for _, f in facts
+        if (f.segment_id, f.rank) == (last.segment_id, last.rank)
+        or ((f.segment_id, f.rank) not in places and f.finished)
+    ]
 
 
 def _state(facts: Sequence[Facts]) -> tuple[str, int | None, float | None]:
@@ -135,9 +143,11 @@ def config_rows(run_id: str, facts: Sequence[tuple[str, Facts]]) -> list[Row]:
     Where sources differ the best one's word stands.
     """
     config: dict[str, Any] = {}
+    made: dict[str, Any] = {}
     for _, fact in reversed(facts):
         config.update(flat(fact.config))
-    kinds = {"requested": config, "effective": _effective(config)}
+        made.update(flat(fact.effective))
+    kinds = {"requested": config, "effective": {**_effective(config), **made}}
     return [
         {
             "run_id": run_id,
@@ -212,7 +222,9 @@ def key_rows(
     """Return every key as its source spells it. Of copies of one file the longest counts."""
     longest: dict[tuple[str, str, int], Facts] = {}
     for source, fact in facts:
-        place = (source, fact.segment_id, fact.rank)
+        # one log of a process, growing; or one of several files that hold a piece each
+        own = fact.segment_id if sources.BY_KIND[source].grows else fact.dump()
+        place = (source, own, fact.rank)
         if place not in longest or fact.rows > longest[place].rows:
             longest[place] = fact
     found: dict[tuple[str, str], Row] = {}

@@ -1,4 +1,4 @@
-"""Paths -> the files under them that a source reads."""
+"""Paths -> the files under them, and which source reads each."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from etl import sources
 from etl.sources.reading import HEAD_BYTES, Source
 
-_SUFFIXES = (".jsonl", ".ndjson", ".wandb")
 _SKIPPED_FOLDERS = frozenset((".git", ".venv", "node_modules", "__pycache__"))
+_JOURNAL = "-wal"  # what a live SQLite database has written since its file was last changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Found:
 
 
 def walk(paths: Iterable[Path], failed: list[OSError] | None = None) -> Iterator[Found]:
-    """Yield every file of *paths* that could be a source's, folders searched, sorted by path.
+    """Yield every file of *paths*, folders searched, sorted by path.
 
     What could not be looked at is added to *failed*.
     """
@@ -36,8 +36,7 @@ def walk(paths: Iterable[Path], failed: list[OSError] | None = None) -> Iterator
         if os.path.isdir(path):
             for folder, folders, files in os.walk(path, onerror=failures.append):
                 folders[:] = sorted(set(folders) - _SKIPPED_FOLDERS)
-                chosen = [file for file in files if file.lower().endswith(_SUFFIXES)]
-                names.update(os.path.join(folder, file) for file in chosen)
+                names.update(os.path.join(folder, file) for file in files)
         else:
             names.add(path)
     for name in sorted(names):
@@ -49,7 +48,11 @@ def walk(paths: Iterable[Path], failed: list[OSError] | None = None) -> Iterator
             failures.append(problem)
             continue
         if stat.S_ISREG(found.st_mode):  # a pipe would be waited for
-            yield Found(Path(name), found.st_size, found.st_mtime_ns, found.st_ino)
+            size, changed = found.st_size, found.st_mtime_ns
+            if name + _JOURNAL in names:
+                journal = os.stat(name + _JOURNAL)
+                size, changed = size + journal.st_size, max(changed, journal.st_mtime_ns)
+            yield Found(Path(name), size, changed, found.st_ino)
 
 
 def source_of(path: Path) -> Source | None:

@@ -23,7 +23,8 @@ def take(con: duckdb.DuckDBPyConnection, project: Project, now: datetime) -> Man
 
     The same tables give the same id, whenever, wherever and in whatever order they were filled.
     """
-    parts = tuple(_table_part(con, project, name) for name in schema.TABLES if name != "history")
+    frozen = [name for name in schema.TABLES if name not in ("history", *schema.LOCAL)]
+    parts = tuple(_table_part(con, project, name) for name in frozen)
     history = tuple(_history_parts(con, project))
     identity = snapshot.identify(project.name, parts, history)
     manifest = Manifest(

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import duckdb
 
-from etl import catalog, discover, ledger, quarantine, tables
+from etl import catalog, discover, identity, ledger, lineage, quarantine, sources, tables
 from etl.discover import Found
 from etl.errors import IncompleteError, was_stopped
+from etl.identity import Claim
+from etl.ledger import Holding
 from etl.project import Project, Settings
-from etl.sources.reading import Facts, Reading, Reject, Source, no_points
-from etl.store import Piece, Store
+from etl.sources.reading import Facts, Part, Piece, Reading, Reject, Source
+from etl.store import Store
 
 # Rows held before the runs that they belong to are merged; about 1 GB.
 HELD_POINTS = 20_000_000
@@ -35,14 +37,6 @@ class Outcome:
     changed: bool = False
 
 
-@dataclass(slots=True)
-class _Held:
-    """Readings of one run that are not merged yet."""
-
-    pieces: list[Piece] = field(default_factory=list)
-    from_scratch: bool = False
-
-
 class Ingest:
     """One sync's way through its files."""
 
@@ -58,8 +52,12 @@ class Ingest:
         self.con, self.project, self.settings = con, project, settings
         self.strict, self.progress = strict, progress
         self.store = Store(con, project, settings)
-        self.held: dict[str, _Held] = defaultdict(_Held)
+        self.held: dict[str, list[Piece]] = defaultdict(list)  # by the files' own ids
         self.holding = 0
+        self.anew: set[str] = set()  # runs to be made from their files again
+        self.claims: list[Claim] = []
+        self.runs: dict[str, str] = {}  # own id -> run id
+        self.ambiguous: list[str] = []
         self.outcome = Outcome()
 
     def run(self, found: Iterable[Found]) -> Outcome:
@@ -77,13 +75,15 @@ class Ingest:
             entry = known.get(ledger.label(self.project, file.path))
             if entry is None or not entry.unchanged(file):
                 entry = self._read(file, entry)
-            if entry.kind is not None:
-                self.outcome.files.append(entry)
+            self.outcome.files.append(entry)
             if self.holding > HELD_POINTS:
                 self._flush()
-        self._flush()
-        if self.outcome.changed:
+        if self.held or self.anew:
+            self._flush()
+        if self.claims:
             self.store.write_catalog()
+            self.outcome.notes += self.ambiguous
+            lineage.write(self.con, self.claims, self.runs)
         return self.outcome
 
     def _apply_rules(self) -> None:
@@ -92,32 +92,46 @@ class Ingest:
         ((before,),) = tables.rows(self.con, "select rules from store.meta")
         if before != rules:
             for (run_id,) in tables.rows(self.con, "select run_id from store.runs"):
-                self.held[run_id].from_scratch = True
+                self.anew.add(run_id)
             tables.rows(self.con, "update store.meta set rules = ?", rules)
 
     def _read(self, file: Found, before: ledger.Entry | None) -> ledger.Entry:
         """Read *file* from where it was read to, or anew, and note that in the ledger."""
-        self.outcome.changed = True
         name = ledger.label(self.project, file.path)
+        known = ledger.held_by(self.con, name) if before else []
         try:
             grown = before is not None and before.grown(file)
             start = before.read_to if before and grown else 0
-            source, reading = attempt(
-                file.path, start, before.loaded() if before and grown else None
-            )
+            facts = tuple(held.facts for held in known) if grown else ()
+            source, reading = attempt(file.path, start, facts)
             entry = _entry(name, file, source, reading)
         except OSError as problem:
             return self._unreadable(name, file, before, problem)
         self._refuse(file.path, reading.rejects)
-        if before is not None and not grown:
-            self._replaced(before, entry)
-        ledger.put(self.con, entry)
+        held = self._held(name, source, reading, known if grown else ())
+        if not grown:
+            self._replaced(name, before, known, held)
+        self.outcome.changed |= source is not None or bool(known)
+        ledger.put(self.con, entry, held)
         quarantine.put(self.con, name, reading.rejects, since=start)
-        if reading.facts and source:
-            piece = Piece(source.kind, reading.facts, reading.points)
-            self.held[reading.facts.run_id].pieces.append(piece)
-            self.holding += reading.points.height
+        for part in reading.parts if source else ():
+            self.held[part.facts.run_id].append(Piece.of(source.kind, part))  # type: ignore[union-attr]
+            self.holding += part.points.height
         return entry
+
+    def _held(
+        self, name: str, source: Source | None, reading: Reading, known: Sequence[Holding]
+    ) -> list[Holding]:
+        """Return what the file holds, whose runs are for now those of their own ids."""
+        before = {(h.facts.run_id, h.facts.segment_id, h.facts.rank): h for h in known}
+        held = []
+        for part in reading.parts if source else ():
+            facts = part.facts
+            was = before.get((facts.run_id, facts.segment_id, facts.rank))
+            sample = identity.sample(part.points, was.sample if was else {})
+            run_id = was.run_id if was else self.runs.get(facts.run_id, facts.run_id)
+            held.append(Holding(name, source.kind, run_id, facts, sample))  # type: ignore[union-attr]
+        return held
 
     def _refuse(self, path: Path, rejects: Sequence[Reject]) -> None:
         if self.strict and rejects:
@@ -136,9 +150,10 @@ class Ingest:
             raise problem
         reject = Reject(0, f"cannot be read now: {problem.strerror or type(problem).__name__}", b"")
         self._refuse(file.path, [reject])
-        entry = before or _entry(name, file, None, Reading(None, no_points(), (), 0))
+        self.outcome.changed = True
+        entry = before or _entry(name, file, None, Reading(()))
         entry = dataclasses.replace(entry, kind=entry.kind or "unknown", size=-1, status="failed")
-        ledger.put(self.con, entry)
+        ledger.note(self.con, entry)
         quarantine.put(
             self.con,
             name,
@@ -147,50 +162,97 @@ class Ingest:
         )
         return entry
 
-    def _replaced(self, before: ledger.Entry, entry: ledger.Entry) -> None:
-        """Read a run anew whose file was rewritten; keep one whose file now holds another run."""
-        if before.run_id is None:
-            return
-        if before.run_id == entry.run_id:
-            self.held[before.run_id].from_scratch = True
-            return
-        gone = f"{before.path} (as it held {before.run_id})"
-        ledger.put(self.con, dataclasses.replace(before, path=gone, size=-1, status="gone"))
-        holds = f"run {entry.run_id}" if entry.run_id else "no run"
-        self.outcome.notes.append(
-            f"{before.path}: now holds {holds}; what was read of run {before.run_id} is kept"
-        )
+    def _replaced(
+        self,
+        name: str,
+        before: ledger.Entry | None,
+        known: Sequence[Holding],
+        held: Sequence[Holding],
+    ) -> None:
+        """Read runs anew whose file was rewritten; keep one that its file no longer holds."""
+        for run_id in sorted({was.run_id for was in known}):
+            self.anew.add(run_id)
+        now = {item.facts.run_id for item in held}
+        for own_id in sorted({was.facts.run_id for was in known} - now):
+            gone = f"{name} (as it held {own_id})"
+            lost = [was for was in known if was.facts.run_id == own_id]
+            if before is not None:
+                entry = dataclasses.replace(before, path=gone, size=-1, status="gone")
+                ledger.put(self.con, entry, lost)
+            holds = f"run {min(now)}" if now else "no run"
+            self.outcome.notes.append(
+                f"{name}: now holds {holds}; what was read of run {own_id} is kept"
+            )
 
     def _flush(self) -> None:
-        for run_id in sorted(self.held):
-            held = self.held[run_id]
-            pieces = None if held.from_scratch else held.pieces
-            new, notes = self.store.put(run_id, pieces, self._again)
+        self._identify()
+        arrived: dict[str, list[Piece]] = defaultdict(list)
+        for own_id, pieces in self.held.items():
+            arrived[self.runs[own_id]] += pieces
+        for run_id in sorted({*arrived, *self.anew}):
+            pieces = arrived[run_id]
+            whole = run_id in self.anew or self._twice(run_id, pieces)
+            new, notes = self.store.put(run_id, None if whole else pieces, self._again)
             self.outcome.new_points += new
             self.outcome.notes += notes
             self.outcome.changed = True
         self.held.clear()
+        self.anew.clear()
         self.holding = 0
 
-    def _again(self, entries: Sequence[ledger.Entry]) -> tuple[list[Piece], list[ledger.Entry]]:
-        """Read files from their beginnings; return what they gave, and those that gave nothing."""
+    def _twice(self, run_id: str, pieces: Sequence[Piece]) -> bool:
+        """Whether one of *pieces* adds to a file of its own kind that is read whole, too.
+
+        Which of two exports is right where they differ must not depend on which came first.
+        """
+        whole = {p.source for p in pieces if not sources.BY_KIND[p.source].grows}
+        files = [held.kind for held in ledger.holdings(self.con, run_id)] if whole else []
+        return any(files.count(kind) > sum(p.source == kind for p in pieces) for kind in whole)
+
+    def _identify(self) -> None:
+        """Find out which files hold the same run, and move what turned out to be another one."""
+        held = ledger.holdings(self.con)
+        before = {item.facts.run_id: item.run_id for item in held}
+        self.claims = identity.claims(held, self.settings)
+        self.runs, self.ambiguous = identity.resolve(self.claims)
+        readable = {p: ledger.place(self.project, p).exists() for p in {h.path for h in held}}
+        for item in held:  # what cannot be read again stays where it is
+            if not readable[item.path] and item.facts.run_id not in self.held:
+                self.runs[item.facts.run_id] = before[item.facts.run_id]
+        moved = {own: run for own, run in self.runs.items() if before.get(own, own) != run}
+        ledger.assign(self.con, moved)
+        kept = set(self.runs.values())
+        for own_id, run_id in moved.items():
+            self.anew.add(run_id)
+            if before[own_id] in kept:
+                self.anew.add(before[own_id])
+            else:
+                self.anew.discard(before[own_id])
+                self.store.drop(before[own_id])
+
+    def _again(self, held: Sequence[Holding]) -> tuple[list[Piece], list[Holding]]:
+        """Read files from their beginnings; return what they gave, and what gave nothing."""
         pieces: list[Piece] = []
-        lost: list[ledger.Entry] = []
-        for entry in entries:
+        lost: list[Holding] = []
+        wanted: dict[str, list[Holding]] = defaultdict(list)
+        for item in held:
+            wanted[item.path].append(item)
+        for path, items in wanted.items():
             try:
-                source, reading = attempt(ledger.place(self.project, entry.path), 0, None)
+                source, reading = attempt(ledger.place(self.project, path), 0, ())
             except OSError as problem:
                 if problem.errno in _MACHINE:
                     raise
-                source, reading = None, Reading(None, no_points(), (), 0)
-            if source and reading.facts and reading.facts.run_id == entry.run_id:
-                pieces.append(Piece(source.kind, reading.facts, reading.points))
-            else:
-                lost.append(entry)
+                source, reading = None, Reading(())
+            own_ids = {item.facts.run_id for item in items}
+            parts = [part for part in reading.parts if part.facts.run_id in own_ids]
+            pieces += [Piece.of(source.kind, part) for part in parts] if source else []
+            given = {part.facts.run_id for part in parts}
+            lost += [item for item in items if item.facts.run_id not in given]
         return pieces, lost
 
 
-def attempt(path: Path, start: int, facts: Facts | None) -> tuple[Source | None, Reading]:
+def attempt(path: Path, start: int, known: tuple[Facts, ...]) -> tuple[Source | None, Reading]:
     """Read *path*; a reader that fails on it costs this file alone.
 
     Raises:
@@ -199,37 +261,40 @@ def attempt(path: Path, start: int, facts: Facts | None) -> tuple[Source | None,
     """
     source = discover.source_of(path)
     if source is None:
-        return None, Reading(None, no_points(), (), 0)
+        return None, Reading(())
     try:
-        reading = source.read(path, start, facts)
+        reading = source.read(path, start, known)
     except OSError:
         raise
     except Exception as problem:  # noqa: BLE001  one strange file must not stop the others
         if was_stopped(problem):
             raise KeyboardInterrupt from None
         reason = f"the reader failed on it: {type(problem).__name__}: {problem}"
-        return source, Reading(facts, no_points(), (Reject(start, reason, b""),), start)
-    if reading.facts is not None:
-        normal = dataclasses.replace(reading.facts.normal(), read_to=reading.end)
-        reading = dataclasses.replace(reading, facts=normal)
-    return source, reading
+        failed = Reject(start, reason, b"")
+        return source, Reading(tuple(Part(facts) for facts in known), (failed,), start)
+    parts = tuple(
+        dataclasses.replace(
+            part, facts=dataclasses.replace(part.facts.normal(), read_to=reading.end)
+        )
+        for part in reading.parts
+    )
+    return source, dataclasses.replace(reading, parts=parts)
 
 
 def _entry(name: str, file: Found, source: Source | None, reading: Reading) -> ledger.Entry:
-    facts = reading.facts
-    empty = source is not None and facts is None and not reading.rejects
+    empty = not reading.parts and not reading.rejects
+    status = "quarantined" if reading.rejects else "empty" if empty else "read"
+    grows = source is not None and source.grows and bool(reading.parts)
     return ledger.Entry(
         path=name,
         kind=source.kind if source else None,
         size=file.size,
         mtime_ns=file.mtime_ns,
         inode=file.inode,
-        marks=ledger.marks(file.path, reading.end) if facts else "",
+        marks=ledger.marks(file.path, reading.end) if grows else "",
         read_to=reading.end,
-        run_id=facts.run_id if facts else None,
-        facts=facts.dump() if facts else None,
-        status="quarantined" if reading.rejects else "empty" if empty else "read",
-        points=sum(facts.keys.values()) if facts else 0,
+        status=status if source else "not ours",
+        points=sum(sum(part.facts.keys.values()) for part in reading.parts),
         notes="; ".join(reading.notes),
     )
 

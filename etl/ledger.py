@@ -1,4 +1,4 @@
-"""What has been read, and to which byte -> what has to be read now.
+"""What has been read, and to which byte -> what has to be read now, and which run it belongs to.
 
 An unchanged file costs its ``stat``. A file that grew is read on from where its last complete
 record ended, if the bytes at its beginning and before that place are still the same; otherwise it
@@ -8,8 +8,10 @@ was replaced, and is read from its beginning.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -20,7 +22,11 @@ from etl.project import Project
 from etl.sources.reading import Facts
 
 _MARK_BYTES = 4096
-_COLUMNS = "path, kind, size, mtime_ns, inode, marks, read_to, run_id, facts, status, points, notes"
+_COLUMNS = "path, kind, size, mtime_ns, inode, marks, read_to, status, points, notes"
+_HOLDS = "path, kind, own_id, run_id, facts, sample"
+
+# A few values of a file's metrics: (key, step, value). They show which files are of one run.
+Sample = Mapping[str, Mapping[int, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +40,6 @@ class Entry:
     inode: int
     marks: str
     read_to: int
-    run_id: str | None
-    facts: str | None
     status: str
     points: int
     notes: str
@@ -48,13 +52,23 @@ class Entry:
         """Whether what was read of the file is still there, so that reading can go on behind it."""
         return (
             found.size > self.size
-            and self.facts is not None
+            and bool(self.marks)
             and marks(found.path, self.read_to) == self.marks
         )
 
-    def loaded(self) -> Facts | None:
-        """Return the facts that the file has stated so far."""
-        return Facts.load(self.facts) if self.facts else None
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What one file holds of one run. ``facts.run_id`` is the file's own id of it.
+
+    ``run_id`` is the run that it was found to be, which is another one where the file names none.
+    """
+
+    path: str
+    kind: str
+    run_id: str
+    facts: Facts
+    sample: Sample = field(default_factory=dict)
 
 
 def marks(path: Path, read_to: int) -> str:
@@ -81,23 +95,56 @@ def place(project: Project, name: str) -> Path:
 
 
 def entries(con: duckdb.DuckDBPyConnection) -> dict[str, Entry]:
-    """Return the whole ledger by path."""
+    """Return every file of the ledger by path."""
     found = tables.rows(con, f"select {_COLUMNS} from store.files order by path")
     return {row[0]: Entry(*row) for row in found}
 
 
-def of_run(con: duckdb.DuckDBPyConnection, run_id: str) -> list[Entry]:
-    """Return the entries of the files that hold *run_id*, sorted by path."""
-    query = f"select {_COLUMNS} from store.files where run_id = ? order by path"
-    return [Entry(*row) for row in tables.rows(con, query, run_id)]
+def holdings(con: duckdb.DuckDBPyConnection, run_id: str | None = None) -> list[Holding]:
+    """Return what all files hold, or what they hold of *run_id*, sorted by path."""
+    of_run = "" if run_id is None else " where run_id = ?"
+    query = f"select {_HOLDS} from store.holds{of_run} order by path, own_id, facts"
+    values = () if run_id is None else (run_id,)
+    return [_holding(row) for row in tables.rows(con, query, *values)]
 
 
-def put(con: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    """Store *entry* in place of the file's earlier one."""
-    tables.rows(con, "delete from store.files where path = ?", entry.path)
+def held_by(con: duckdb.DuckDBPyConnection, path: str) -> list[Holding]:
+    """Return what the file *path* holds."""
+    query = f"select {_HOLDS} from store.holds where path = ? order by own_id, facts"
+    return [_holding(row) for row in tables.rows(con, query, path)]
+
+
+def _holding(row: tuple[str, ...]) -> Holding:
+    path, kind, _, run_id, facts, sample = row
+    values = {key: {int(s): v for s, v in at.items()} for key, at in json.loads(sample).items()}
+    return Holding(path, kind, run_id, Facts.load(facts), values)
+
+
+def put(con: duckdb.DuckDBPyConnection, entry: Entry, held: Sequence[Holding]) -> None:
+    """Store *entry* and what it holds in place of the file's earlier ones."""
+    for table in ("files", "holds"):
+        tables.rows(con, f"delete from store.{table} where path = ?", entry.path)
     values = [getattr(entry, name) for name in _COLUMNS.split(", ")]
-    marks_of = ", ".join("?" for _ in values)
-    tables.rows(con, f"insert into store.files ({_COLUMNS}) values ({marks_of})", *values)
+    spots = ", ".join("?" for _ in values)
+    tables.rows(con, f"insert into store.files ({_COLUMNS}) values ({spots})", *values)
+    for item in held:
+        tables.rows(
+            con,
+            f"insert into store.holds ({_HOLDS}) values (?, ?, ?, ?, ?, ?)",
+            *(entry.path, item.kind, item.facts.run_id, item.run_id),
+            *(item.facts.dump(), json.dumps(item.sample, sort_keys=True)),
+        )
+
+
+def note(con: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    """Store *entry* in place of the file's earlier one; what it holds stays."""
+    put(con, entry, held_by(con, entry.path))
+
+
+def assign(con: duckdb.DuckDBPyConnection, runs: Mapping[str, str]) -> None:
+    """Make every holding whose own id is in *runs* one of the run that it is mapped to."""
+    for own_id, run_id in sorted(runs.items()):
+        tables.rows(con, "update store.holds set run_id = ? where own_id = ?", run_id, own_id)
 
 
 def remembered(con: duckdb.DuckDBPyConnection) -> list[str]:

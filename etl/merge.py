@@ -43,9 +43,15 @@ class Merged:
 
 
 def from_points(
-    points: pl.DataFrame, source: str, segment: Segment, metric_of: Callable[[str], str]
+    points: pl.DataFrame,
+    source: str,
+    segment: Segment | Sequence[Segment],
+    metric_of: Callable[[str], str],
 ) -> pl.DataFrame:
-    """Return *points* of one file as history rows, each metric's in file order."""
+    """Return *points* of one file as history rows, each metric's in file order.
+
+    The points of a file that shows no segments belong to the last of those given that had begun.
+    """
     names = {key: metric_of(key) for key in points["key"].unique().to_list()}
     if len(set(names.values())) < len(names):  # two spellings of one metric, in an order of its own
         points = points.sort("key", maintain_order=True)
@@ -53,17 +59,34 @@ def from_points(
         metric=pl.col("key").replace_strict(names, return_dtype=pl.String)
         if names
         else pl.col("key"),
-        step=pl.col("step") + segment.shift,
+        step=pl.col("step") + (segment.shift if isinstance(segment, Segment) else 0),
         value="value",
         text="text",
-        # a clock that cannot be a date is no date
-        ts=pl.when(pl.col("ts").is_between(0.0, 2.0**33))
-        .then((pl.col("ts") * 1e6).round())
-        .cast(pl.Int64)
-        .cast(pl.Datetime("us")),
-        segment=pl.lit(segment.index, dtype=pl.Int32),
+        ts=date("ts"),
+        segment=index_of(segment),
         source=pl.lit(source),
     )
+
+
+def date(column: str) -> pl.Expr:
+    """Return seconds since the epoch as a time; a clock that cannot be a date is no date."""
+    seconds = pl.col(column)
+    micros = pl.when(seconds.is_between(0.0, 2.0**33)).then((seconds * 1e6).round())
+    return micros.cast(pl.Int64).cast(pl.Datetime("us"))
+
+
+def index_of(segment: Segment | Sequence[Segment]) -> pl.Expr:
+    """Return the number of the segment that a row belongs to, by its step where there are many."""
+    if isinstance(segment, Segment):
+        return pl.lit(segment.index, dtype=pl.Int32)
+    own = [s for s in segment if s.rank == min(s.rank for s in segment)]
+    found = pl.lit(own[0].index, dtype=pl.Int32)
+    for later in own[1:]:
+        began = later.first_step if later.resume_step is None else later.resume_step
+        if began is not None:
+            index = pl.lit(later.index, dtype=pl.Int32)
+            found = pl.when(pl.col("step") >= began).then(index).otherwise(found)
+    return found
 
 
 def merge(

@@ -6,7 +6,7 @@ infinite, ``text`` a metric that is no number; what was not logged has no row. `
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 
 TABLES: dict[str, dict[str, str]] = {
     "runs": {
@@ -72,6 +72,22 @@ TABLES: dict[str, dict[str, str]] = {
         "step": "BIGINT",
         "text": "VARCHAR",
     },
+    "telemetry": {
+        "run_id": "VARCHAR",
+        "metric": "VARCHAR",
+        "ts": "TIMESTAMP",
+        "value": "DOUBLE",
+        "segment": "INTEGER",
+        "source": "VARCHAR",
+    },
+    "console": {
+        "run_id": "VARCHAR",
+        "segment": "INTEGER",
+        "source": "VARCHAR",
+        "line": "BIGINT",
+        "ts": "TIMESTAMP",
+        "text": "VARCHAR",
+    },
     "metrics": {
         "metric": "VARCHAR",
         "unit": "VARCHAR",
@@ -116,11 +132,15 @@ SORT: dict[str, tuple[str, ...]] = {
     "config": ("run_id", "kind", "key"),
     "history": ("run_id", "metric", "step"),
     "summary": ("run_id", "metric", "rule"),
+    "telemetry": ("run_id", "metric", "ts"),
+    "console": ("run_id", "segment", "source", "line"),
     "metrics": ("metric",),
     "keys": ("run_id", "source", "key"),
     "disagreements": ("run_id", "metric", "source", "other"),
     "quarantine": ("file", "at_byte", "reason"),
 }
 
-# What a snapshot leaves out: places on one machine, and raw bytes, which may hold anything.
+# What a snapshot leaves out: places on one machine, and raw bytes and lines, which may hold
+# anything.
+LOCAL = ("console",)
 PRIVATE: dict[str, tuple[str, ...]] = {"quarantine": ("raw", "path")}

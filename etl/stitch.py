@@ -1,16 +1,17 @@
 """All that the files of one run state -> its segments in order, and which steps of each stand.
 
 A resumed run replays the steps since its last checkpoint. From the step on at which a later
-segment began, an earlier one is abandoned.
+segment began, an earlier one is abandoned. Segments are what logs of processes show; what else is
+known of a run (an export, a checkpoint's file) belongs, step by step, to the segments there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from etl.sources.reading import Facts
+from etl.sources.reading import Facts, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,19 @@ class Segment:
     first_step: int | None
     last_step: int | None
     abandoned_from: int | None
+
+
+def telling(facts: Sequence[tuple[str, Facts]], sources: Mapping[str, Source]) -> list[Facts]:
+    """Return those of (kind, facts) that show where the segments of their run begin.
+
+    Those of logs of processes, all of them; of a run without any, those of its best source.
+    """
+    told = [fact for kind, fact in facts if sources[kind].processes]
+    if told:
+        return told
+    with_steps = [pair for pair in facts if pair[1].first_step is not None] or facts
+    best = max(sources[kind].precedence for kind, _ in with_steps)
+    return [fact for kind, fact in with_steps if sources[kind].precedence == best]
 
 
 def stitch(facts: Iterable[Facts]) -> list[Segment]:

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import duckdb
 import polars as pl
 
-from etl import describe, ledger, merge, naming, schema, snapshot, sources, tables
+from etl import describe, ledger, machine, merge, naming, schema, snapshot, sources, tables
 from etl.project import Project, Settings
-from etl.sources.reading import Facts
-from etl.stitch import Segment, stitch
+from etl.sources.reading import Facts, Piece
+from etl.stitch import Segment, stitch, telling
 
-PRECEDENCE = {kind: source.precedence for kind, source in sources.BY_KIND.items()}
+# The tables that hold rows of runs, but history.
+_OF_RUN = (
+    *("runs", "segments", "config", "summary", "keys", "differing", "measured", "parts"),
+    *("telemetry", "console"),
+)
+# Each source's place, of its own also where two have the same precedence.
+PRECEDENCE = {
+    source.kind: place
+    for place, source in enumerate(sorted(sources.ALL, key=lambda s: (s.precedence, s.kind)))
+}
 
 
-# Files of a run -> what they give from their beginnings, and the files that give nothing.
-ReadAgain = Callable[[Sequence[ledger.Entry]], tuple[list["Piece"], list[ledger.Entry]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """What one read of one file gave of a run: its source's kind, its facts, its points."""
-
-    source: str
-    facts: Facts
-    points: pl.DataFrame
+# What files hold of a run -> what they give from their beginnings, and those that give nothing.
+ReadAgain = Callable[[Sequence[ledger.Holding]], tuple[list[Piece], list[ledger.Holding]]]
 
 
 class Store:
@@ -45,31 +44,46 @@ class Store:
         Without *pieces*, or where stored rows would have to move to other segments or steps, the
         run is made from its files anew. What only files hold that cannot be read is kept.
         """
-        entries = ledger.of_run(self.con, run_id)
-        facts = describe.ordered(
-            [(e.kind, f) for e in entries if e.kind and (f := e.loaded())], PRECEDENCE
-        )
-        segments = stitch(fact for _, fact in facts)
+        held = ledger.holdings(self.con, run_id)
+        facts = describe.ordered([(h.kind, h.facts) for h in held], PRECEDENCE)
+        segments = stitch(telling(facts, sources.BY_KIND))
         names = ", ".join(merge.HISTORY)
         query = f"select {names} from store.history where run_id = ? order by metric, step"
         before = tables.frame(self.con, query, run_id)
-        existing, anew = before, pieces is None or self._moved(run_id, segments)
+        existing, anew = before, pieces is None or self._moved(run_id, segments, len(facts))
         if pieces is None or anew:
-            pieces, lost = read_again(entries)
+            pieces, lost = read_again(held)
             existing = self._kept(run_id, before, lost, segments)
-        arriving = [self._history(piece, segments) for piece in pieces]
+        pieces = sorted(pieces, key=lambda piece: piece.facts.dump())  # whatever their paths are
+        fitting, notes = _fitting(run_id, pieces, facts)
+        arriving = [self._history(piece, segments) for piece in fitting]
         merged = merge.merge(existing, arriving, segments, PRECEDENCE)
         self._write(run_id, facts, segments, merged, anew=anew)
+        machine.write(self.con, run_id, pieces, segments, anew=anew)
         keys = ["metric", "step"]
         fresh = (
             merged.history.join(before, on=keys, how="anti") if before.height else merged.history
         )
-        return fresh.height, _notes(run_id, facts)
+        return fresh.height, [*notes, *_notes(run_id, facts)]
 
-    def _moved(self, run_id: str, segments: list[Segment]) -> bool:
+    def drop(self, run_id: str) -> None:
+        """Forget a run that turned out to be another one."""
+        for table in ("history", *_OF_RUN):
+            tables.rows(self.con, f"delete from store.{table} where run_id = ?", run_id)
+
+    def _moved(self, run_id: str, segments: list[Segment], files: int) -> bool:
         """Whether rows that are stored already belong to other segment numbers or steps now."""
-        now = {(s.segment_id, s.rank): (s.index, s.shift) for s in segments}
-        return any(now.get(place) != was for place, was in self._segments(run_id).items())
+        attached = files > len(segments) > 1  # such rows belong to segments by step
+
+        def known(segment: Segment) -> tuple[int | None, ...]:
+            began = (segment.resume_step, segment.first_step) if attached else ()
+            return (segment.index, segment.shift, *began)
+
+        began = ", resume_step, first_step" if attached else ""
+        query = f"select segment_id, rank, segment, shift{began} from store.segments"
+        now = {(s.segment_id, s.rank): known(s) for s in segments}
+        stored = tables.rows(self.con, query + " where run_id = ?", run_id)
+        return any(now.get((i, rank)) != tuple(was) for i, rank, *was in stored)
 
     def _segments(self, run_id: str) -> dict[tuple[str, int], tuple[int, int]]:
         query = "select segment_id, rank, segment, shift from store.segments where run_id = ?"
@@ -81,7 +95,7 @@ class Store:
         self,
         run_id: str,
         before: pl.DataFrame,
-        lost: Sequence[ledger.Entry],
+        lost: Sequence[ledger.Holding],
         segments: list[Segment],
     ) -> pl.DataFrame:
         """Return the rows of *before* that came from *lost* files, as they would be read now."""
@@ -89,28 +103,29 @@ class Store:
         now = {(s.segment_id, s.rank): s for s in segments}
         query = "select metric, key from store.keys where run_id = ? and source = ?"
         frames = [before.clear()]
-        for kind, facts in sorted({(e.kind, e.facts) for e in lost if e.kind and e.facts}):
-            fact = Facts.load(facts)
-            place = (fact.segment_id, fact.rank)
-            if place not in old:
-                continue
-            index, shift = old[place]
-            keys = {m: k for m, k in tables.rows(self.con, query, run_id, kind) if m is not None}
-            metric_of = self._metric_of(fact)
+        for held in lost:
+            place = (held.facts.segment_id, held.facts.rank)
+            keys = {
+                m: k for m, k in tables.rows(self.con, query, run_id, held.kind) if m is not None
+            }
+            metric_of = self._metric_of(held.facts)
             names = {metric: metric_of(key) for metric, key in keys.items()}
-            rows = before.filter((pl.col("segment") == index) & (pl.col("source") == kind))
+            index, shift = old.get(place, (None, 0))
+            own = pl.lit(value=True) if index is None else pl.col("segment") == index
+            segment = now.get(place)
             frames.append(
-                rows.with_columns(
+                before.filter(own & (pl.col("source") == held.kind)).with_columns(
                     metric=pl.col("metric").replace(names),
-                    step=pl.col("step") + (now[place].shift - shift),
-                    segment=pl.lit(now[place].index, dtype=pl.Int32),
+                    step=pl.col("step") + (segment.shift - shift if segment else 0),
+                    segment=merge.index_of(segment or segments),
                 )
             )
         return pl.concat(frames).unique(["metric", "step"], keep="last", maintain_order=True)
 
     def _history(self, piece: Piece, segments: list[Segment]) -> pl.DataFrame:
         place = (piece.facts.segment_id, piece.facts.rank)
-        segment = next(s for s in segments if (s.segment_id, s.rank) == place)
+        own = [s for s in segments if (s.segment_id, s.rank) == place]
+        segment = own[0] if own else segments
         return merge.from_points(piece.points, piece.source, segment, self._metric_of(piece.facts))
 
     def _metric_of(self, facts: Facts) -> Callable[[str], str]:
@@ -127,7 +142,9 @@ class Store:
     ) -> None:
         con, history = self.con, merged.history
         metric_of = self._metric_of(facts[0][1])
-        row = describe.run_row(self.project.name, facts, segments, history, self.settings)
+        row = describe.run_row(
+            self.project.name, run_id, facts, segments, history, settings=self.settings
+        )
         tables.replace(con, "runs", run_id, [row])
         segment_rows = describe.segment_rows(run_id, facts, segments, history)
         tables.replace(con, "segments", run_id, segment_rows)
@@ -183,6 +200,27 @@ class Store:
                     aliases,
                 ),
             )
+
+
+def _fitting(
+    run_id: str, pieces: Sequence[Piece], facts: Sequence[tuple[str, Facts]]
+) -> tuple[list[Piece], list[str]]:
+    """Return the pieces whose steps are those of the run, and a note on what was left out.
+
+    An export whose steps only count log calls has no place beside a log that names its steps.
+    """
+    named = any(not f.log_index_steps and f.first_step is not None for _, f in facts)
+    fitting, notes = [], []
+    for piece in pieces:
+        if named and piece.facts.log_index_steps and not sources.BY_KIND[piece.source].processes:
+            count = piece.points.height
+            notes.append(
+                f"run {run_id}: {count:,} points of {piece.source} are left out: their steps count"
+                " log calls, and other files of the run name its steps"
+            )
+        else:
+            fitting.append(piece)
+    return fitting, notes
 
 
 def part_frame(run_id: str, history: pl.DataFrame) -> pl.DataFrame:

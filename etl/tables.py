@@ -38,12 +38,19 @@ _EXTRA: dict[str, dict[str, str]] = {
         "inode": "UBIGINT",
         "marks": "VARCHAR",
         "read_to": "BIGINT",
-        "run_id": "VARCHAR",
-        "facts": "VARCHAR",
         "status": "VARCHAR",
         "points": "BIGINT",
         "notes": "VARCHAR",
     },
+    "holds": {
+        "path": "VARCHAR",
+        "kind": "VARCHAR",
+        "own_id": "VARCHAR",  # as the file has it
+        "run_id": "VARCHAR",  # the run that it was found to be
+        "facts": "VARCHAR",
+        "sample": "VARCHAR",
+    },
+    "inherited": {"run_id": "VARCHAR", "key": "VARCHAR", "value": "VARCHAR", "number": "DOUBLE"},
     "paths": {"path": "VARCHAR"},
     "snapshots": {
         "snapshot": "VARCHAR",
@@ -54,9 +61,13 @@ _EXTRA: dict[str, dict[str, str]] = {
     },
     "meta": {"version": "INTEGER", "rules": "VARCHAR"},
 }
-_DERIVED = ("metrics", "disagreements")
+_DERIVED = ("config", "metrics", "disagreements")
 
 _VIEWS = {
+    "config": """
+        select run_id, key, value, number, kind from store.config
+        union all select run_id, key, value, number, 'effective' from store.inherited
+        """,
     "metrics": """
         select m.metric, m.unit, m.direction, m.family, m.known, m.description, m.aliases,
             count(*) as runs, sum(d.points)::bigint as points
@@ -69,8 +80,9 @@ _VIEWS = {
         from store.differing group by run_id, metric, source, other
         """,
     "ledger": """
-        select path, kind, status, run_id, size as bytes, read_to as read_bytes, points, notes
-        from store.files
+        select f.path, f.kind, f.status, h.run_id, f.size as bytes, f.read_to as read_bytes,
+            f.points, f.notes
+        from store.files f left join (select distinct path, run_id from store.holds) h using (path)
         """,
     "snapshots": "select snapshot, created_at, runs, points, is_current from store.snapshots",
 }

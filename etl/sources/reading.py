@@ -98,7 +98,8 @@ class Facts:
     def normal(self) -> Facts:
         """Return the facts as tables can hold them, whatever types a strange file gave them."""
         changes: dict[str, Any] = {name: _text(getattr(self, name)) for name in _TEXTS}
-        changes |= {name: _entries(getattr(self, name), 0) for name in ("config", "effective", "summary")}
+        dicts = ("config", "effective", "summary")
+        changes |= {name: _entries(getattr(self, name), 0) for name in dicts}
         versions = {k: str(v) for k, v in _entries(self.versions, 0).items()}
         return dataclasses.replace(
             self,
@@ -207,6 +208,22 @@ class Part:
     points: pl.DataFrame = field(default_factory=no_points)
     telemetry: pl.DataFrame | None = None
     console: pl.DataFrame | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one read of one file gave of a run: its source's kind, its facts, its rows."""
+
+    source: str
+    facts: Facts
+    points: pl.DataFrame
+    telemetry: pl.DataFrame | None = None
+    console: pl.DataFrame | None = None
+
+    @classmethod
+    def of(cls, source: str, part: Part) -> Piece:
+        """Return *part*, which *source* gave."""
+        return cls(source, part.facts, part.points, part.telemetry, part.console)
 
 
 @dataclass(frozen=True, slots=True)

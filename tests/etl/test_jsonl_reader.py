@@ -93,11 +93,12 @@ def test_a_cut_at_any_byte_costs_at_most_the_line_that_it_cuts(tmp_path_factory,
     header = record.encode_event("run", 1.8e9, {"run_id": "r", "segment": "s", "project": "p"})
     whole = b"".join([header, *rows])
     path.write_bytes(whole[: len(whole) * percent // 100])
-    reading = hooks_jsonl.read(path, 0, None)
+    reading = hooks_jsonl.read(path, 0, ())
 
     *lines, tail = path.read_bytes().split(b"\n")
     complete = len(lines) + tail.endswith(b"}")  # whole but for its newline
-    assert reading.points.height == max(0, complete - 1)
+    points = sum(part.points.height for part in reading.parts)
+    assert points == max(0, complete - 1)
     assert len(reading.rejects) == int(bool(tail) and not tail.endswith(b"}"))
 
 
@@ -105,7 +106,7 @@ def test_a_byte_order_mark_is_no_reason_to_lose_a_line(place):
     path = place.logs / "run7.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
 
-    assert foreign_jsonl.read(path, 0, None).points["value"].to_list() == [2.0, 1.0]
+    assert foreign_jsonl.read(path, 0, ()).parts[0].points["value"].to_list() == [2.0, 1.0]
 
 
 def test_a_foreign_log_is_a_run_named_after_its_file_or_folder(place):

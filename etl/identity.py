@@ -1,0 +1,335 @@
+"""What files say of the runs they hold -> which of them are the same run, and which began which.
+
+A file that names its run's id is of that run. Of one that does not (a console log, a checkpoint's
+meta file, an export) it is found out from what both say: their stage, names and configs must not
+contradict each other, and values at steps that both logged must agree as far as they are printed.
+Where two runs would do equally well, none is taken, and that is said. The answer depends on what
+the files say alone, never on the order in which they came.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from etl import naming
+from etl.describe import flat
+from etl.ledger import Holding
+from etl.project import Settings
+
+# How sure a reason is; of two runs with the same figure neither is taken.
+_VALUES, _VALUE_AND_WORD, _NAME, _TAG, _LAST_STEP = 5, 4, 3, 2, 1
+# Values of one key that are kept, and keys: enough to tell two seeds apart.
+_STEPS, _KEYS = 24, 8
+_TELLING = ("loss", "bpb", "core", "reward", "acc", "pass@")
+# Nothing logs more digits than these agree in: nanochat prints 4 of a bpb.
+_NEAR = 2e-4
+# Config keys in which a resumed process, or another look at the same run, may differ.
+_PASSING = ("run", "device_type", "resume_from_step", "model_tag", "model_step", "load_optimizer")
+_PASSING_ENDS = ("_every", "_step", "_steps", "_tokens", "_iterations", "_max_per_task")
+_CROWD = 50
+GROUPED = "grouped by W&B"  # a job type: a mean of runs is none of them
+
+
+@dataclass(slots=True)
+class Claim:
+    """All that the files of one own id say together."""
+
+    own_id: str
+    known: bool
+    kinds: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    source_project: str | None = None
+    stage: str | None = None
+    tag: str | None = None
+    loads: tuple[str | None, str | None, int | None] = (None, None, None)
+    parent: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    began: float | None = None
+    last_step: int | None = None
+    grouped: bool = False
+    counts_calls: bool = False  # its steps are log calls
+    values: dict[str, dict[int, float]] = field(default_factory=dict)
+
+
+def sample(points: pl.DataFrame, before: Mapping[str, Mapping[int, float]]) -> dict[str, Any]:
+    """Return a few values of *points* (POINTS) and *before*: those at the roundest steps.
+
+    Programs log at multiples of something, so that two logs of one run share their round steps.
+    """
+    found: dict[str, dict[int, float]] = {key: dict(at) for key, at in before.items()}
+    keys = sorted(set(points["key"].unique()) | set(found), key=_telling)[:_KEYS]
+    numbers = points.filter(pl.col("key").is_in(keys) & pl.col("value").is_finite())
+    for (key,), group in numbers.group_by("key", maintain_order=True):
+        steps, values = group["step"].to_numpy(), group["value"].to_numpy()
+        chosen = np.lexsort((steps, -np.gcd(steps, 1_000_000)))[: 4 * _STEPS]
+        place = found.setdefault(str(key), {})
+        for at in sorted(chosen.tolist()):  # the later of two values at one step stands
+            place[int(steps[at])] = float(values[at])
+    return {key: _roundest(found[key]) for key in keys if key in found}
+
+
+def _roundest(values: Mapping[int, float]) -> dict[int, float]:
+    steps = sorted(values, key=lambda step: (-math.gcd(step, 1_000_000), step))[:_STEPS]
+    return {step: values[step] for step in sorted(steps)}
+
+
+def _telling(key: str) -> tuple[int, str]:
+    ranks = [at for at, word in enumerate(_TELLING) if word in key.lower()]
+    return (ranks[0] if ranks else len(_TELLING), key)
+
+
+def claims(holdings: Iterable[Holding], settings: Settings) -> list[Claim]:
+    """Return a claim for each own id, sorted by it."""
+    found: dict[str, Claim] = {}
+    for held in holdings:
+        facts = held.facts
+        claim = found.setdefault(facts.run_id, Claim(facts.run_id, known=facts.id_known))
+        claim.known |= facts.id_known
+        claim.kinds.add(held.kind)
+        if facts.name and facts.name != "dummy":
+            claim.names.add(facts.name)
+        claim.source_project = claim.source_project or facts.source_project
+        stage, _ = naming.stage_of(facts, settings.stages)
+        claim.stage = claim.stage or (stage if stage != "unknown" else None)
+        claim.config |= {**flat(facts.config), **flat(facts.effective)}
+        claim.tag = claim.tag or facts.model_tag
+        if claim.loads == (None, None, None):
+            claim.loads = (facts.loads_stage, facts.loads_tag, facts.loads_step)
+        claim.parent = claim.parent or facts.parent_run_id
+        if facts.started_at is not None:
+            claim.began = min(facts.started_at, claim.began or facts.started_at)
+        if facts.last_step is not None:
+            claim.last_step = max(facts.last_step, claim.last_step or 0)
+        claim.grouped |= facts.job_type == GROUPED
+        claim.counts_calls |= facts.log_index_steps
+        for key, values in held.sample.items():
+            metric = naming.metric_of(key, facts.source_project, settings.aliases)
+            claim.values.setdefault(metric, {}).update(values)
+    for claim in found.values():
+        _complete(claim)
+    return [found[own_id] for own_id in sorted(found)]
+
+
+def _complete(claim: Claim) -> None:
+    """Add what nanochat's scripts take from what was said: the default tag, what was loaded."""
+    tag, step = claim.config.get("model_tag"), claim.config.get("model_step")
+    depth = claim.config.get("depth")
+    if claim.stage == "pretraining" and claim.tag is None and claim.source_project == "nanochat":
+        claim.tag = str(tag) if tag else f"d{depth}" if isinstance(depth, int) else None
+    elif claim.stage in _BEFORE and claim.loads[1] is None:
+        where = claim.loads[0] or claim.config.get("source")
+        stage = {"base": "pretraining", "mid": "midtraining"}.get(str(where), where)
+        step = step if isinstance(step, int) and not isinstance(step, bool) else None
+        claim.loads = (stage if isinstance(stage, str) else None, str(tag) if tag else None, step)
+    if claim.stage in _BEFORE and claim.tag is None:
+        claim.tag = claim.loads[1]  # nanochat writes a stage's checkpoints under the tag it loaded
+
+
+def resolve(found: Sequence[Claim]) -> tuple[dict[str, str], list[str]]:
+    """Return own id -> run id for each claim, and a note for each that would fit several runs."""
+    groups = _together([claim for claim in found if not claim.known])
+    known = [claim for claim in found if claim.known]
+    index = _index(known)
+    runs = {claim.own_id: claim.own_id for claim in known}
+    notes = []
+    for group in groups:
+        weights: dict[str, int] = defaultdict(int)
+        for claim in group:
+            for other in _candidates(claim, index):
+                weight = _weight(claim, other)
+                weights[other.own_id] = max(weights[other.own_id], weight)
+        best = max(weights.values(), default=0)
+        fitting = sorted(own_id for own_id, weight in weights.items() if weight == best > 0)
+        first = min(claim.own_id for claim in group)
+        if len(fitting) > 1:
+            what = " or ".join(sorted(group[0].names) or [first])
+            notes.append(f"{what}: could be any of runs {', '.join(fitting[:5])}; kept apart")
+        run_id = fitting[0] if len(fitting) == 1 else first
+        runs |= {claim.own_id: run_id for claim in group}
+    return runs, notes
+
+
+def _together(unknown: list[Claim]) -> list[list[Claim]]:
+    """Return *unknown* in groups of the same run.
+
+    A claim that goes with two others which contradict each other goes only with the surer of them.
+    """
+    by_id = {claim.own_id: claim for claim in unknown}
+    index = _index(unknown)
+    weights = {
+        (claim.own_id, other.own_id): weight
+        for claim in unknown
+        for other in _candidates(claim, index)
+        if claim.own_id < other.own_id and (weight := _weight(claim, other))
+    }
+    partners: dict[str, dict[str, int]] = defaultdict(dict)
+    for (one, two), weight in weights.items():
+        partners[one][two] = partners[two][one] = weight
+    refused = {
+        pair for own_id, others in partners.items() for pair in _refused(own_id, others, by_id)
+    }
+    leader = {claim.own_id: claim.own_id for claim in unknown}
+    for pair in sorted(set(weights) - refused):
+        one, two = sorted(_root(leader, own_id) for own_id in pair)
+        leader[two] = one
+    groups: dict[str, list[Claim]] = defaultdict(list)
+    for claim in unknown:
+        groups[_root(leader, claim.own_id)].append(claim)
+    return [groups[key] for key in sorted(groups)]
+
+
+def _root(leader: Mapping[str, str], own_id: str) -> str:
+    while leader[own_id] != own_id:
+        own_id = leader[own_id]
+    return own_id
+
+
+def _refused(
+    own_id: str, others: Mapping[str, int], by_id: Mapping[str, Claim]
+) -> Iterable[tuple[str, str]]:
+    """Yield the pairs of *own_id* that another of its partners contradicts and is as sure as."""
+    for one, two in combinations(sorted(others), 2):
+        a, b = by_id[one], by_id[two]
+        if _compatible(a, b) and not _agreement(a, b)[1]:
+            continue
+        for other, weight in ((one, others[two]), (two, others[one])):
+            if others[other] <= weight:
+                yield min(own_id, other), max(own_id, other)
+
+
+def _index(found: Iterable[Claim]) -> dict[tuple[Any, ...], list[Claim]]:
+    """Return claims by each thing that two of one run may have in common."""
+    index: dict[tuple[Any, ...], list[Claim]] = defaultdict(list)
+    for claim in found:
+        for key in _handles(claim, spread=False):
+            index[key].append(claim)
+    return index
+
+
+def _handles(claim: Claim, *, spread: bool) -> Iterable[tuple[Any, ...]]:
+    yield from (("name", name) for name in claim.names)
+    if claim.tag:
+        yield "tag", claim.stage, claim.tag
+    if claim.last_step is not None:
+        yield "last step", claim.stage, claim.last_step
+    for metric, values in claim.values.items():
+        for step, value in values.items():
+            place = round(value, 3)
+            for near in (-0.001, 0.0, 0.001) if spread else (0.0,):
+                yield metric, step, round(place + near, 3)
+
+
+def _candidates(claim: Claim, index: Mapping[tuple[Any, ...], list[Claim]]) -> list[Claim]:
+    ids: dict[str, Claim] = {}
+    for key in _handles(claim, spread=True):
+        others = index.get(key, [])
+        if len(others) <= _CROWD or key[0] == "name":  # what everyone has tells nothing
+            ids.update((other.own_id, other) for other in others)
+    ids.pop(claim.own_id, None)
+    return [ids[own_id] for own_id in sorted(ids)]
+
+
+def _weight(one: Claim, two: Claim) -> int:
+    """Return how sure it is that both are one run; 0 is not at all."""
+    agree, differ = _agreement(one, two)
+    if not _compatible(one, two) or differ > agree // 4:
+        return 0
+    name = bool(one.names & two.names)
+    word = name or (one.tag is not None and one.tag == two.tag)
+    stage = one.stage is not None and one.stage == two.stage
+    other_kind = not one.kinds & two.kinds
+    at_end = one.last_step is not None and one.last_step == two.last_step
+    reasons = {
+        _VALUES: agree >= 3 and (word or other_kind),
+        _VALUE_AND_WORD: agree and (word or (other_kind and stage)),
+        _NAME: name,
+        _TAG: word and stage and other_kind,
+        # it knows nothing but the step that it evaluated
+        _LAST_STEP: at_end and stage and "nanochat-base-eval" in one.kinds ^ two.kinds,
+    }
+    return max((weight for weight, holds in reasons.items() if holds), default=0)
+
+
+def _compatible(one: Claim, two: Claim) -> bool:
+    pairs = ((one.stage, two.stage), (one.source_project, two.source_project), (one.tag, two.tag))
+    if one.grouped or two.grouped or any(a and b and a != b for a, b in pairs):
+        return False
+    shared = one.config.keys() & two.config.keys()
+    return not any(
+        one.config[key] != two.config[key]
+        for key in shared
+        if key not in _PASSING and not key.endswith(_PASSING_ENDS) and _said(one, two, key)
+    )
+
+
+def _said(one: Claim, two: Claim, key: str) -> bool:
+    """Whether both sides give *key* a value, and not nanochat's words for "decide yourself"."""
+    return all(c.config[key] is not None and c.config[key] not in (-1, -1.0) for c in (one, two))
+
+
+def _agreement(one: Claim, two: Claim) -> tuple[int, int]:
+    """Return how many telling values agree and how many differ, at steps that both logged."""
+    if one.counts_calls != two.counts_calls:
+        return 0, 0
+    agree = differ = 0
+    for metric in one.values.keys() & two.values.keys():
+        a, b = one.values[metric], two.values[metric]
+        for step in a.keys() & b.keys():
+            if a[step] == b[step] == round(a[step]):
+                continue  # 0, 1, a count: everyone has it
+            near = abs(a[step] - b[step]) <= _NEAR * max(1.0, abs(a[step]))
+            agree, differ = agree + near, differ + (not near)
+    return agree, differ
+
+
+# From which stages' checkpoints a stage of nanochat begins.
+_BEFORE = {
+    "midtraining": ("pretraining",),
+    "sft": ("midtraining", "pretraining"),
+    "rl": ("sft", "midtraining"),
+}
+
+
+def parents(found: Sequence[Claim], runs: Mapping[str, str]) -> dict[str, str]:
+    """Return run id -> the run whose checkpoint it began from, where that can be told.
+
+    What a file says itself stands; else the one run of the stage and tag that it loaded, or of
+    several the last that began before it.
+    """
+    stated = {runs[c.own_id]: runs.get(c.parent, c.parent) for c in found if c.parent}
+    by_place: dict[tuple[str, str], dict[str, Claim]] = defaultdict(dict)
+    for claim in found:
+        if claim.stage and claim.tag:
+            by_place[claim.stage, claim.tag].setdefault(runs[claim.own_id], claim)
+    result = dict(stated)
+    for claim in found:
+        run_id = runs[claim.own_id]
+        stage, tag, _ = claim.loads
+        if run_id in result or not tag or claim.stage not in _BEFORE:
+            continue
+        for before in (stage,) if stage else _BEFORE[claim.stage]:
+            options = by_place.get((before, tag), {})
+            parent = _latest(options, claim)
+            if parent is not None and parent != run_id:
+                result[run_id] = parent
+                break
+    return result
+
+
+def _latest(options: Mapping[str, Claim], child: Claim) -> str | None:
+    if len(options) == 1:
+        return next(iter(options))
+    earlier = [
+        (other.began, run_id)
+        for run_id, other in options.items()
+        if other.began is not None and child.began is not None and other.began <= child.began
+    ]
+    return max(earlier)[1] if earlier else None
