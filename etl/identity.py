@@ -34,6 +34,8 @@ _NEAR = 2e-4
 # Config keys in which a resumed process, or another look at the same run, may differ.
 _PASSING = ("run", "device_type", "resume_from_step", "model_tag", "model_step", "load_optimizer")
 _PASSING_ENDS = ("_every", "_step", "_steps", "_tokens", "_iterations", "_max_per_task")
+# What nanochat's own files say of the project is what its scripts are set to, not where it went.
+_SCRIPTS = "nanochat-"
 _CROWD = 50
 GROUPED = "grouped by W&B"  # a job type: a mean of runs is none of them
 
@@ -258,8 +260,28 @@ def _weight(one: Claim, two: Claim) -> int:
     return max((weight for weight, holds in reasons.items() if holds), default=0)
 
 
+def reason(claim: Claim, others: Sequence[Claim]) -> str:
+    """Return in words why *claim*, which names no run's id, is of the run of *others*."""
+    best = max(others, key=lambda other: (_weight(claim, other), other.own_id), default=None)
+    if best is None or not _weight(claim, best):
+        return "it names no run, and no other file is of the same one"
+    agree, differ = _agreement(claim, best)
+    shared = sorted(claim.names & best.names)
+    words = [
+        f"{agree} of {agree + differ} values agree with those of" if agree else "",
+        f"it names {shared[0]!r} as does" if shared else "",
+        f"its checkpoints are {claim.tag!r} as are those of"
+        if claim.tag and claim.tag == best.tag
+        else "",
+    ]
+    why = [word for word in words if word] or ["it ends at the last step of"]
+    return f"{why[0]} {' and '.join(sorted(best.kinds))}"
+
+
 def _compatible(one: Claim, two: Claim) -> bool:
-    pairs = ((one.stage, two.stage), (one.source_project, two.source_project), (one.tag, two.tag))
+    pairs = [(one.stage, two.stage), (one.tag, two.tag)]
+    if not any(kind.startswith(_SCRIPTS) for kind in one.kinds | two.kinds):
+        pairs.append((one.source_project, two.source_project))
     if one.grouped or two.grouped or any(a and b and a != b for a, b in pairs):
         return False
     shared = one.config.keys() & two.config.keys()

@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from etl import discover, errors, freeze, ledger, lock, quarantine, snapshot, tables
+from etl import discover, errors, explain, freeze, ledger, lock, quarantine, snapshot, tables
 from etl import project as projects
 from etl.errors import NoDataError, RunatlasError, UsageError, was_stopped
 from etl.ingest import Ingest, Outcome
@@ -161,6 +161,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         folder = projects.data_dir(options.data_dir)
         project = projects.locate(options.project, folder)
+        if options.explain:
+            found = explain.explain(project, projects.settings(project), options.explain)
+            words = json.dumps(found, default=str) + "\n" if options.json else explain.text(found)
+            sys.stdout.write(words)
+            return errors.DONE
         result = sync(
             project,
             [Path(path) for path in options.paths],
@@ -220,6 +225,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object as the last line"
     )
+    parser.add_argument(
+        "--explain", metavar="RUN",
+        help="say where all that is known of a run came from, and read nothing",
+    )  # fmt: skip
     parser.add_argument("--debug", action="store_true", help="show the traceback of a bug")
     return parser
 
@@ -247,11 +256,15 @@ def _print(result: Result, options: argparse.Namespace) -> None:
     if options.json:
         sys.stdout.write(json.dumps(result.document()) + "\n")
         return
+    read = [item for item in result.sources if item["kind"] is not None]
+    others = len(result.sources) - len(read)
     sys.stdout.write(
         f"{result.project}: {result.runs} runs, {result.points:,} points"
-        f" ({result.new_points:,} new) from {len(result.sources)} files\n"
+        f" ({result.new_points:,} new) from {len(read)} files\n"
         f"snapshot {result.snapshot}\n"
     )
+    if others:
+        sys.stdout.write(f"not ours: {others} files, named by --json and the view ledger\n")
     if result.rejected:
         folder = projects.locate(options.project, projects.data_dir(options.data_dir)).quarantine
         sys.stdout.write(f"quarantined {len(result.rejected)}: see {folder / quarantine.FILE}\n")

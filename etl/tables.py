@@ -16,7 +16,7 @@ import duckdb
 import polars as pl
 
 from etl import schema
-from etl.errors import LockedError, UsageError
+from etl.errors import LockedError, RunatlasError, UsageError
 
 _EXTRA: dict[str, dict[str, str]] = {
     "differing": {
@@ -116,18 +116,7 @@ def open_database(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         con = duckdb.connect(str(path))
     except duckdb.IOException as problem:
-        if "lock" in str(problem).lower():
-            pid = str(problem).partition("PID ")[2].partition(")")[0]
-            raise LockedError(
-                f"another program has the database open{f' (pid {pid})' if pid else ''}",
-                where=str(path),
-                done="nothing was changed",
-                fix="close it there and run this again",
-            ) from None
-        if "permission denied" in str(problem).lower() or "read-only" in str(problem).lower():
-            fix = "name a folder that can be written with --data-dir or RUNATLAS_DATA"
-            raise UsageError("cannot be written", where=str(path), fix=fix) from None
-        raise UsageError("not a DuckDB database", where=str(path), fix=fix) from None
+        raise _unopened(path, problem, fix) from None
     rows(con, "set timezone = 'UTC'")
     try:
         ((version,),) = rows(con, "select version from store.meta")
@@ -138,6 +127,37 @@ def open_database(path: Path) -> duckdb.DuckDBPyConnection:
         what = f"a database of version {version}, not {schema.VERSION}"
         raise UsageError(what, where=str(path), done="nothing was changed", fix=fix)
     return con
+
+
+def opened_to_read(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open the project's database, which exists, to look at it.
+
+    Raises:
+        LockedError: another program is writing it.
+        UsageError: it is no such database.
+    """
+    try:
+        con = duckdb.connect(str(path), read_only=True)
+    except duckdb.IOException as problem:
+        raise _unopened(path, problem, "move it away and sync again") from None
+    rows(con, "set timezone = 'UTC'")
+    return con
+
+
+def _unopened(path: Path, problem: duckdb.IOException, fix: str) -> RunatlasError:
+    words = str(problem).lower()
+    if "lock" in words:
+        pid = str(problem).partition("PID ")[2].partition(")")[0]
+        return LockedError(
+            f"another program has the database open{f' (pid {pid})' if pid else ''}",
+            where=str(path),
+            done="nothing was changed",
+            fix="close it there and run this again",
+        )
+    if "permission denied" in words or "read-only" in words:
+        fix = "name a folder that can be written with --data-dir or RUNATLAS_DATA"
+        return UsageError("cannot be written", where=str(path), fix=fix)
+    return UsageError("not a DuckDB database", where=str(path), fix=fix)
 
 
 def _create(con: duckdb.DuckDBPyConnection) -> None:
