@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from etl import sources
@@ -25,34 +25,73 @@ class Found:
     inode: int
 
 
-def walk(paths: Iterable[Path], failed: list[OSError] | None = None) -> Iterator[Found]:
-    """Yield every file of *paths*, folders searched, sorted by path.
+def walk(paths: Iterable[Path], failed: list[OSError] | None = None) -> list[Found]:
+    """Return every file of *paths*, folders searched, sorted by path, each once.
 
-    What could not be looked at is added to *failed*.
+    A link to a folder is followed, unless what it names has been searched under its own name (as
+    of W&B's ``latest-run``). What could not be looked at is added to *failed*.
     """
-    failures = [] if failed is None else failed
-    names: set[str] = set()
-    for path in map(os.path.abspath, paths):
-        if os.path.isdir(path):
-            for folder, folders, files in os.walk(path, onerror=failures.append):
-                folders[:] = sorted(set(folders) - _SKIPPED_FOLDERS)
-                names.update(os.path.join(folder, file) for file in files)
-        else:
-            names.add(path)
-    for name in sorted(names):
+    search = _Search([] if failed is None else failed)
+    for path in sorted(set(map(os.path.abspath, paths))):
+        search.path(path)
+    while search.links:
+        search.path(search.links.pop(0))
+    sizes = {name: found for name, found in search.found.items() if name.endswith(_JOURNAL)}
+    for name, journal in sizes.items():
+        database = search.found.get(name.removesuffix(_JOURNAL))
+        if database:
+            search.found[str(database.path)] = replace(
+                database,
+                size=database.size + journal.size,
+                mtime_ns=max(database.mtime_ns, journal.mtime_ns),
+            )
+    return [search.found[name] for name in sorted(search.found)]
+
+
+class _Search:
+    """A search through folders; ``os.walk`` would stat each file once more (10,000: 60 ms)."""
+
+    def __init__(self, failed: list[OSError]) -> None:
+        self.failed = failed
+        self.found: dict[str, Found] = {}
+        self.links: list[str] = []  # to folders
+        self.seen: set[tuple[int, int]] = set()  # folders: device, inode
+
+    def path(self, name: str) -> None:
         try:
-            found = os.stat(name)
-        except FileNotFoundError:  # gone since the folder was listed
-            continue
+            state = os.stat(name)
+            if stat.S_ISDIR(state.st_mode):
+                self.folder(name, state)
+            else:
+                self.file(name, state)
+        except FileNotFoundError:  # gone since it was named
+            return
         except OSError as problem:
-            failures.append(problem)
-            continue
-        if stat.S_ISREG(found.st_mode):  # a pipe would be waited for
-            size, changed = found.st_size, found.st_mtime_ns
-            if name + _JOURNAL in names:
-                journal = os.stat(name + _JOURNAL)
-                size, changed = size + journal.st_size, max(changed, journal.st_mtime_ns)
-            yield Found(Path(name), size, changed, found.st_ino)
+            self.failed.append(problem)
+
+    def folder(self, name: str, state: os.stat_result) -> None:
+        if (state.st_dev, state.st_ino) in self.seen:
+            return
+        self.seen.add((state.st_dev, state.st_ino))
+        with os.scandir(name) as listed:
+            entries = sorted(listed, key=lambda entry: entry.name)
+        for entry in entries:
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name not in _SKIPPED_FOLDERS:
+                        self.path(entry.path)
+                elif entry.is_symlink() and entry.is_dir():
+                    self.links.append(entry.path)
+                else:
+                    self.file(entry.path, entry.stat())
+            except FileNotFoundError:  # gone since the folder was listed
+                continue
+            except OSError as problem:
+                self.failed.append(problem)
+
+    def file(self, name: str, state: os.stat_result) -> None:
+        if stat.S_ISREG(state.st_mode):  # a pipe would be waited for
+            self.found[name] = Found(Path(name), state.st_size, state.st_mtime_ns, state.st_ino)
 
 
 def source_of(path: Path) -> Source | None:

@@ -81,7 +81,7 @@ def sync(
             given = [ledger.label(project, path) for path in paths]
             places = [ledger.place(project, p) for p in {*given, *ledger.remembered(con)}]
             failed: list[OSError] = []
-            found = list(discover.walk([*project.inbox_found(), *places], failed))
+            found = discover.walk([*project.inbox_found(), *places], failed)
             if not found and not failed and not ledger.entries(con):
                 _require_data(project, paths)
             tables.rows(con, "begin")
