@@ -13,7 +13,7 @@ def names(folder, *paths):
 
 
 def test_a_linked_folder_is_searched_and_a_second_way_to_one_is_not(tmp_path):
-    """Clusters link caches to scratch disks; W&B links latest-run to a run that is there already."""
+    """Clusters link caches to scratch disks; W&B links latest-run to a run beside it."""
     (tmp_path / "logs" / "run-1").mkdir(parents=True)
     (tmp_path / "logs" / "run-1" / "a.jsonl").write_text("{}")
     (tmp_path / "logs" / "latest-run").symlink_to("run-1")
