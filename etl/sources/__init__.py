@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from etl.sources import foreign_jsonl, hooks_jsonl, wandb_offline
+from etl.sources import (
+    foreign_jsonl,
+    hooks_jsonl,
+    nanochat_eval_csv,
+    nanochat_meta,
+    nanochat_report,
+    wandb_offline,
+)
 from etl.sources.reading import Source
 
-ALL: tuple[Source, ...] = (hooks_jsonl.SOURCE, wandb_offline.SOURCE, foreign_jsonl.SOURCE)
+ALL: tuple[Source, ...] = (
+    hooks_jsonl.SOURCE,
+    wandb_offline.SOURCE,
+    nanochat_meta.SOURCE,
+    nanochat_eval_csv.SOURCE,
+    nanochat_report.SOURCE,
+    foreign_jsonl.SOURCE,
+)
 BY_KIND = {source.kind: source for source in ALL}

@@ -79,7 +79,7 @@ def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:  # noqa: 
         effective=_effective(meta) | ({"num_iterations": step} if last else {}),
         finished=last is True,
     )
-    rows, summary = _values(meta, step, _evaluated_at(stage, step, last, config))
+    rows, summary = _values(meta, step, _evaluated_at(stage, step, config, last=last))
     points = words.frame(rows)
     facts = dataclasses.replace(facts, summary=summary).counted(1, points, {})
     return Reading((Part(facts, points),), (), len(raw))
@@ -187,7 +187,7 @@ def _is_last(stage: str | None, step: int, config: Mapping[str, Any]) -> bool | 
 
 
 def _evaluated_at(
-    stage: str | None, step: int, last: bool | None, config: Mapping[str, Any]
+    stage: str | None, step: int, config: Mapping[str, Any], *, last: bool | None
 ) -> int | None:
     """Return the step at which the validation loss of a save at *step* was measured.
 

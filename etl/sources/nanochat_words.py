@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import polars as pl
@@ -55,7 +55,7 @@ def own_id(prefix: str, *parts: object) -> str:
     return f"{prefix}-" + hashlib.blake2b(content, digest_size=5).hexdigest()
 
 
-def public(values: dict[str, Any]) -> dict[str, Any]:
+def public(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return *values* without what looks like a secret, home folders written as ``~``."""
     return {key: _public(value) for key, value in values.items() if not _SECRET.search(str(key))}
 
@@ -68,7 +68,7 @@ def _public(value: Any) -> Any:
     return [_public(item) for item in value] if isinstance(value, list) else value
 
 
-def run_name(config: dict[str, Any]) -> str | None:
+def run_name(config: Mapping[str, Any]) -> str | None:
     """Return the W&B name that a run was given; "dummy" is how nanochat spells none."""
     name = config.get("run") or config.get("wandb_run_name")
     return str(name) if name and name != "dummy" else None
