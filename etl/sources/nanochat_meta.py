@@ -215,7 +215,7 @@ def _values(
         if value is None or not (key in _VALIDATION or _METRIC.fullmatch(key)):
             continue
         if key.startswith("min_"):
-            summary[key] = value
+            rows.append((key, step, value, None))
         elif evaluated_at is None:
             summary[_VALIDATION.get(key, key)] = value
         else:
@@ -224,11 +224,9 @@ def _values(
     loop: dict[str, Any] = state if isinstance(state, dict) else {}
     for key, given in sorted(loop.items()):
         value = words.number(given)
-        if key == "min_val_bpb":
-            # the loop begins with Infinity: nothing was evaluated yet
-            summary |= {} if value is None or math.isinf(value) else {key: value}
-        elif value is not None:
-            # smooth_train_loss keeps its name: train/loss is it divided by 1 - 0.9**steps
+        # min_val_bpb begins as Infinity: nothing was evaluated yet. smooth_train_loss keeps its
+        # name, as train/loss is this divided by 1 - 0.9**steps
+        if value is not None and not (key == "min_val_bpb" and math.isinf(value)):
             rows.append((key, step, value, None))
     if isinstance(meta.get("dataloader_state_dict"), dict):
         text = json.dumps(words.public(meta["dataloader_state_dict"]), sort_keys=True)

@@ -47,6 +47,7 @@ def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:  # noqa: 
             rejects += stages.understand(run, written)
             parts.append(_part(report, run, runs, written))
     parts.sort(key=lambda part: part.facts.run_id)
+    rejects.sort(key=lambda reject: reject.at_byte)
     return Reading(tuple(parts), tuple(rejects), len(raw), tuple(notes))
 
 

@@ -31,7 +31,7 @@ _OUTCOMES: dict[str, tuple[str, float, int | None]] = {
     "Total training time": ("total_training_time", 60.0, 0),
     "Validation loss": ("val/loss", 1.0, 0),
     "Training loss": ("train/loss", 1.0, 1),
-    "Minimum validation bpb": ("min_val_bpb", 1.0, None),
+    "Minimum validation bpb": ("min_val_bpb", 1.0, 0),
     "MFU %": ("train/mfu", 1.0, None),
     "Peak memory usage": ("peak_memory_mib", 1.0, None),
 }
