@@ -143,7 +143,8 @@ def _parent(run: Run, runs: list[Run]) -> tuple[Run | None, str | None]:
     if run.training is None:
         return None, None
     source = words.loaded_stage(run.stage, run.asked.get("source"))
-    for other in runs:
+    # the runs before it in a report are of earlier stages, so no lineage can run in a circle
+    for other in runs[: runs.index(run)]:
         earlier = other.training and not _before(run.training, other.training)
         if other.stage == source and earlier:
             return other, source
