@@ -35,6 +35,8 @@ _OUTCOMES: dict[str, tuple[str, float, int | None]] = {
     "MFU %": ("train/mfu", 1.0, None),
     "Peak memory usage": ("peak_memory_mib", 1.0, None),
 }
+# Below this, 0.01 minutes are more than the four digits to which values of two files agree.
+_SHORT_MIN = 25.0
 # 0.00 of these is of a process that found nothing left to train
 _MEASURED = ("Total training time", "MFU %", "Peak memory usage")
 # What base_eval and base_loss measured anew: (metric, whose outcome it stands for where none is)
@@ -157,7 +159,8 @@ def _training(run: Run, section: Section) -> list[Reject]:
                 number = _float(item)
                 if number is None or (number == 0.0 and item.key in _MEASURED):
                     continue
-                at = None if before is None or last is None else last - before
+                short = item.key == "Total training time" and number < _SHORT_MIN
+                at = None if before is None or last is None or short else last - before
                 # 172.57 * 60 is 10354.199999999999
                 run.put(metric, at, round(number * factor, 6) if factor != 1.0 else number)
             else:
@@ -192,7 +195,7 @@ def _base_evaluation(run: Run, section: Section) -> list[Reject]:
             continue
         if number is None:
             continue
-        key, instead_of = _MEASURED_ANEW.get(item.key, (f"centered_results.{item.key}", None))
+        key, instead_of = _MEASURED_ANEW.get(item.key, (f"base_eval/{item.key}/centered", None))
         run.put(key, step, number)
         if instead_of and instead_of not in given:
             run.put(_OUTCOMES[instead_of][0], step, number)

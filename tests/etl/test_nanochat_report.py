@@ -7,150 +7,14 @@ from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
+from nanochat_files import BASE, CHAT, EVALUATION, HEADER, SFT, in_pieces, whole, write
 
 from etl.sources import nanochat_report
 from etl.sources.reading import HEAD_BYTES
 
-HEADER = """# nanochat training report
-
-Generated: 2026-02-20 09:00:00
-
-## Environment
-
-### Git Information
-- Branch: master
-- Commit: abc1234 (dirty)
-- Message: a change
-
-### Hardware
-- Platform: Linux
-- CPUs: 8 cores (16 logical)
-- GPUs: 1x NVIDIA H100 80GB HBM3
-- CUDA Version: 12.8
-
-### Software
-- Python: 3.10.12
-- PyTorch: 2.9.1+cu128
-
-### Bloat
-- Characters: 406,190
-
-Run started: 2026-02-20 09:00:00
-
----
-
-"""
-BASE = """## Base model training
-timestamp: 2026-02-20 10:00:00
-
-- run: dummy
-- device_type:
-- depth: 4
-- num_iterations: -1
-- total_batch_size: -1
-- eval_tokens: 10,485,760
-- embedding_lr: 0.3000
-- fp8: False
-- model_tag: None
-- Number of parameters: 36,700,290
-- Number of FLOPs per token: 1.230000e+08
-- Calculated number of iterations: 1840
-- Number of training tokens: 120,586,240
-- Tokens : Scaling params ratio: 12.0000
-- DDP world size: 8
-- Minimum validation bpb: 1.1000
-- Final validation bpb: 1.1012
-- CORE metric estimate: 0.0500
-- MFU %: 40.25%
-- Total training flops: 1.500000e+16
-- Total training time: 2.50m
-- Peak memory usage: 9000.50MiB
-
-"""
-EVALUATION = """## Base model evaluation
-timestamp: 2026-02-20 10:05:00
-
-- model: base_model (step 1840)
-- CORE metric: 0.0477
-- hellaswag: 0.0200
-- boolq: -0.3000
-- train bpb: 1.0900
-- val bpb: 1.1015
-- sample 0: <|bos|>The capital of France is
-- Paris: a city
-of many words
-- unconditioned 0: <|bos|>Once
-
-"""
-SFT = """## SFT
-timestamp: 2026-02-20 11:00:00
-
-- run: chatty
-- model_tag: None
-- model_step: None
-- max_seq_len: None
-- Number of iterations: 300
-- DDP world size: 8
-- Minimum validation bpb: 0.5000
-
-"""
-CHAT = """## Chat evaluation sft
-timestamp: 2026-02-20 11:10:00
-
-- source: sft
-- temperature: 0.0000
-- step: None
-- ARC-Easy: 0.4000
-- ARC-Challenge: 0.3000
-- MMLU: 0.3100
-- GSM8K: 0.0400
-- HumanEval: 0.0300
-- SpellingBee: 0.9700
-- ChatCORE metric: 0.2300
-
-"""
-RL = """## Chat RL
-timestamp: 2026-02-20 12:00:00
-
-- run: chatty
-- num_samples: 16
-
-"""
-RL_CHAT = """## Chat evaluation rl
-timestamp: 2026-02-20 12:10:00
-
-- source: rl
-- step: None
-- GSM8K: 0.0900
-
-"""
-SECTIONS = (BASE, EVALUATION, SFT, CHAT, RL, RL_CHAT)
-END = "## Summary\n\n- Characters: 406,190\n\nTotal wall clock time: 2h10m\n"
-
 
 def seconds(text):
     return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
-
-
-def write(folder, text, name="report.md"):
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
-    path.write_text(text)
-    return path
-
-
-def whole(folder):
-    return write(folder, HEADER + "\n".join(SECTIONS) + "\n" + END)
-
-
-def in_pieces(folder):
-    """The folder as it is before nanochat assembles its report."""
-    write(folder, HEADER, "header.md")
-    titles = [text.splitlines()[0][3:] for text in SECTIONS]
-    return [
-        write(folder, text, title.lower().replace(" ", "-") + ".md")
-        for title, text in zip(titles, SECTIONS, strict=True)
-    ]
 
 
 def read(path):
@@ -201,12 +65,15 @@ def test_the_last_values_of_training_stand_at_its_last_step(tmp_path):
     assert found["base_eval/val_bpb", 1840] == 1.1015
     assert found["core_metric", 1840] == 0.05
     assert found["base_eval/core_metric", 1840] == 0.0477
-    assert found["centered_results.boolq", 1840] == -0.3
+    assert found["base_eval/boolq/centered", 1840] == -0.3
     assert found["train/bpb", 1840] == 1.09
-    assert found["total_training_time", 1840] == 150.0
     assert found["total_training_flops", 1840] == 1.5e16
     assert found["min_val_bpb", 1840] == 1.1
-    assert part.facts.summary == {"train/mfu": 40.25, "peak_memory_mib": 9000.5}
+    assert part.facts.summary == {
+        "train/mfu": 40.25,
+        "peak_memory_mib": 9000.5,
+        "total_training_time": 150.0,  # to 0.6 s: too coarse to stand beside a value of history
+    }
     texts = dict(part.points.filter(part.points["text"].is_not_null())["key", "text"].rows())
 
     assert texts == {
