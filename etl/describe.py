@@ -65,7 +65,10 @@ def run_row(
 def ordered(
     facts: Sequence[tuple[str, Facts]], precedence: Mapping[str, int]
 ) -> list[tuple[str, Facts]]:
-    """Return (source, facts) pairs, the most trusted first and then the oldest."""
+    """Return (source, facts) pairs, the most trusted first and then the oldest process.
+
+    Of files that each hold a piece of one process, as checkpoints do, the latest comes first.
+    """
     return sorted(
         facts,
         key=lambda pair: (
@@ -73,6 +76,7 @@ def ordered(
             pair[1].rank,
             pair[1].started_at or 0.0,
             pair[1].segment_id,
+            -(pair[1].last_step or 0),
             -pair[1].read_to,
             pair[1].dump(),
         ),

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from etl import naming
+from etl import naming, sources
 from etl.describe import flat
 from etl.ledger import Holding
 from etl.project import Settings
@@ -47,6 +47,7 @@ class Claim:
     own_id: str
     known: bool
     kinds: set[str] = field(default_factory=set)
+    trust: int = 0  # of its best source
     names: set[str] = field(default_factory=set)
     source_project: str | None = None
     stage: str | None = None
@@ -96,6 +97,7 @@ def claims(holdings: Iterable[Holding], settings: Settings) -> list[Claim]:
         claim = found.setdefault(facts.run_id, Claim(facts.run_id, known=facts.id_known))
         claim.known |= facts.id_known
         claim.kinds.add(held.kind)
+        claim.trust = max(claim.trust, sources.BY_KIND[held.kind].precedence)
         if facts.name and facts.name != "dummy":
             claim.names.add(facts.name)
         claim.source_project = claim.source_project or facts.source_project
@@ -150,7 +152,7 @@ def resolve(found: Sequence[Claim]) -> tuple[dict[str, str], list[str]]:
                 weights[other.own_id] = max(weights[other.own_id], weight)
         best = max(weights.values(), default=0)
         fitting = sorted(own_id for own_id, weight in weights.items() if weight == best > 0)
-        first = min(claim.own_id for claim in group)
+        first = min(group, key=lambda claim: (-claim.trust, claim.own_id)).own_id
         if len(fitting) > 1:
             what = " or ".join(sorted(group[0].names) or [first])
             notes.append(f"{what}: could be any of runs {', '.join(fitting[:5])}; kept apart")

@@ -36,14 +36,17 @@ class Segment:
 def telling(facts: Sequence[tuple[str, Facts]], sources: Mapping[str, Source]) -> list[Facts]:
     """Return those of (kind, facts) that show where the segments of their run begin.
 
-    Those of logs of processes, all of them; of a run without any, those of its best source.
+    Those of logs of processes, all of them; of a run without any, those of its best log that grows
+    as a process writes it. Files that are written whole show none, and make one segment.
     """
     told = [fact for kind, fact in facts if sources[kind].processes]
     if told:
         return told
-    with_steps = [pair for pair in facts if pair[1].first_step is not None] or facts
-    best = max(sources[kind].precedence for kind, _ in with_steps)
-    return [fact for kind, fact in with_steps if sources[kind].precedence == best]
+    logs = [(kind, fact) for kind, fact in facts if sources[kind].grows]
+    if not logs:
+        return [replace(fact, segment_id="", resumed=False, resume_step=None) for _, fact in facts]
+    best = max(sources[kind].precedence for kind, _ in logs)
+    return [fact for kind, fact in logs if sources[kind].precedence == best]
 
 
 def stitch(facts: Iterable[Facts]) -> list[Segment]:
