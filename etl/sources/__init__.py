@@ -8,16 +8,28 @@ from etl.sources import (
     nanochat_eval_csv,
     nanochat_meta,
     nanochat_report,
+    wandb_history_dump,
     wandb_offline,
+    wandb_parquet,
+    wandb_run_json,
+    wandb_runs_table,
+    wandb_sidecars,
+    wandb_ui_csv,
 )
 from etl.sources.reading import Source
 
 ALL: tuple[Source, ...] = (
     hooks_jsonl.SOURCE,
     wandb_offline.SOURCE,
+    wandb_parquet.SOURCE,
+    wandb_run_json.SOURCE,
+    wandb_sidecars.SOURCE,
     nanochat_meta.SOURCE,
     nanochat_eval_csv.SOURCE,
     nanochat_report.SOURCE,
+    wandb_ui_csv.SOURCE,
+    wandb_history_dump.SOURCE,
+    wandb_runs_table.SOURCE,
     foreign_jsonl.SOURCE,
 )
 BY_KIND = {source.kind: source for source in ALL}

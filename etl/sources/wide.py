@@ -1,0 +1,131 @@
+"""A table with a row for each log call and a column for each key -> points of steps.
+
+This is the form of W&B's history: in Parquet, and in what ``run.history()`` gives.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import polars as pl
+
+from etl.sources.jsonl_rows import MAX_STEP
+from etl.sources.reading import POINTS, clean, no_points
+
+STEP, LOG_INDEX, TIME, RUNTIME = "step", "_step", "_timestamp", "_runtime"
+ROLES = {LOG_INDEX: "log index", TIME: "wall time", RUNTIME: "runtime"}
+TYPE = "_type"  # what W&B puts into a value that is an object of its own: an image, a histogram
+_WORDS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+
+
+def whole(column: pl.Series) -> pl.Series:
+    """Return *column* as Int64, NULL where a value is no whole number that a step can be."""
+    if column.dtype.is_integer():
+        fits = column.is_between(-MAX_STEP + 1, MAX_STEP - 1)
+        return column.cast(pl.Int64, strict=False).set(~fits.fill_null(value=False), None)
+    number = column.cast(pl.Float64, strict=False)
+    fits = (number == number.floor()) & (number.abs() < MAX_STEP)
+    fits = fits.fill_null(value=False)
+    return number.set(~fits, None).cast(pl.Int64)
+
+
+def steps(frame: pl.DataFrame, named_last: int | None) -> pl.Series:
+    """Return the step of each row: the one it names, else the one named last, else its log index.
+
+    *named_last* is the step that the last row before *frame* belongs to by name. The same rule as
+    for a ``.wandb`` file, so that both give the same points.
+    """
+    empty = pl.Series(STEP, [None] * frame.height, dtype=pl.Int64)
+    index = whole(frame[LOG_INDEX]) if LOG_INDEX in frame.columns else empty
+    if STEP not in frame.columns and named_last is None:
+        return index.alias(STEP)
+    named = whole(frame[STEP]) if STEP in frame.columns else empty
+    return named.fill_null(strategy="forward").fill_null(named_last).fill_null(index).alias(STEP)
+
+
+def points(
+    columns: dict[str, pl.Series], step: pl.Series, ts: pl.Series | None = None
+) -> pl.DataFrame:
+    """Return POINTS of *columns*, key by key, each in the order of its rows.
+
+    A struct gives a key for each field (``outer.inner``); one that names its W&B type, a list and
+    anything else that is no number is text. Rows without a step give no points.
+    """
+    times = ts.cast(pl.Float64, strict=False) if ts is not None else None
+    frames = [no_points()]
+    for key, column in _typed(columns).items():
+        for name, value, text in _leaves(key, column):
+            found = pl.DataFrame(
+                {
+                    "step": step,
+                    "value": value,
+                    "text": text,
+                    "ts": times
+                    if times is not None
+                    else pl.Series([None] * len(step), dtype=pl.Float64),
+                },
+                schema_overrides={"value": pl.Float64, "text": pl.String},
+            ).filter(
+                pl.col("step").is_not_null()
+                & (pl.col("value").is_not_null() | pl.col("text").is_not_null())
+            )
+            frames.append(found.with_columns(key=pl.lit(clean(name))).select(list(POINTS)))
+    return pl.concat(frames)
+
+
+def objects(values: list[Any]) -> pl.Series:
+    """Return the JSON text of each of *values*; None stays None."""
+    texts = [None if value is None else _json(value) for value in values]
+    return pl.Series(texts, dtype=pl.String)
+
+
+def _typed(columns: dict[str, pl.Series]) -> dict[str, pl.Series]:
+    """Join ``key._type``, ``key.path``, ... into one column ``key`` of the objects they are."""
+    joined = dict(columns)
+    for marker in [key for key in columns if key.endswith(f".{TYPE}")]:
+        key = marker.removesuffix(f".{TYPE}")
+        inner = {
+            name.removeprefix(f"{key}."): joined.pop(name)
+            for name in columns
+            if name.startswith(f"{key}.") and name in joined
+        }
+        rows = [
+            {name: value for name, value in zip(inner, row, strict=True) if value is not None}
+            for row in zip(*(column.to_list() for column in inner.values()), strict=True)
+        ]
+        text = objects([row or None for row in rows])
+        joined[key] = text if key not in columns else columns[key].cast(pl.String).fill_null(text)
+    return joined
+
+
+def _leaves(key: str, column: pl.Series) -> list[tuple[str, pl.Series | None, pl.Series | None]]:
+    """Return (key, values, texts) of a column, more than one where it is a struct."""
+    kind = column.dtype
+    if kind == pl.Null:
+        return []
+    if kind.is_numeric() or kind == pl.Boolean:
+        return [(key, column.cast(pl.Float64, strict=False), None)]
+    if isinstance(kind, pl.Struct):
+        if any(field.name == TYPE for field in kind.fields):
+            return [(key, None, objects([_present(value) for value in column.to_list()]))]
+        fields = [(f"{key}.{field.name}", column.struct.field(field.name)) for field in kind.fields]
+        return [leaf for name, inner in fields for leaf in _leaves(name, inner)]
+    if kind.is_nested():
+        return [(key, None, objects(column.to_list()))]
+    if kind == pl.Binary:
+        texts = [None if v is None else bytes(v).decode("utf-8", "replace") for v in column]
+        column = pl.Series(texts, dtype=pl.String)
+    text = column.cast(pl.String)
+    value = text.replace_strict(_WORDS, default=None, return_dtype=pl.Float64)
+    return [(key, value, text.set(value.is_not_null(), None))]
+
+
+def _present(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    if value is None or all(inner is None for inner in value.values()):
+        return None
+    return {name: inner for name, inner in value.items() if inner is not None}
+
+
+def _json(value: Any) -> str:
+    return clean(json.dumps(value, sort_keys=True, default=str))
