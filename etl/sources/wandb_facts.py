@@ -24,6 +24,7 @@ _SECRET_KEY = re.compile(
     r"|e_?mail|user_?name|host_?name|^host$|^user$)"
 )
 _SECRET_VALUE = re.compile(r"(sk|hf|ghp|gho|glpat|wandb_v1)[-_][A-Za-z0-9_-]{16,}")
+_GPUS = re.compile(r"\[(?P<first>[^,\]]+)[^\]]*\]")
 _GENERIC = (
     "history",
     "metrics",
@@ -84,6 +85,21 @@ def epoch(value: Any) -> float | None:
 def script(program: Any) -> str | None:
     """Return the last part of a path or module."""
     return str(program).replace("\\", "/").rsplit("/", 1)[-1] or None if program else None
+
+
+def accelerators(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the kind and number of GPUs that W&B's metadata name."""
+    gpu = values.get("gpu")
+    if isinstance(gpu, str) and (several := _GPUS.fullmatch(gpu)):
+        gpu = several["first"]
+    found = {"gpu": gpu, "gpu_count": values.get("gpu_count")}
+    return {k: v for k, v in found.items() if isinstance(v, (str, int)) and v not in ("", "[]")}
+
+
+def versions(values: dict[str, Any]) -> dict[str, str]:
+    """Return those of *values* that are versions, as text."""
+    found = {key: value for key, value in values.items() if isinstance(value, (str, float))}
+    return {key: str(value).removeprefix("CPython ") for key, value in found.items() if value}
 
 
 def config(values: Any) -> dict[str, Any]:

@@ -77,6 +77,8 @@ def _read_csv(path: Path) -> Reading:
         for at, name in enumerate(table.header)
         if table.header.index(name) == at and name not in _INDEX
     }
+    if wide.LOG_INDEX not in columns:
+        return Reading((), table.rejects, table.size)
     axes = [name for name in (wide.LOG_INDEX, wide.STEP) if name in columns]
     frame = pl.DataFrame({name: csv_table.numbers(columns[name]) for name in axes})
     step = wide.steps(frame, None)

@@ -18,9 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl.sources import wandb_facts, wandb_run_json, wide
-from etl.sources.reading import Facts, Part, Reading, Reject, Source, no_points
+from etl.sources.reading import TELEMETRY, Facts, Part, Reading, Reject, Source, no_points
 
+EVENTS = "events.parquet"  # what etl.pull calls the measurements of the machine
 _MAGIC = b"PAR1"
+_WORDS = (b"_step", b"wandb", b"_timestamp")
 _FOOTER_BYTES = 64 * 2**20
 _ROWS = 131_072
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__|__null_dask_index__")
@@ -42,12 +44,18 @@ def recognises(path: Path, head: bytes) -> bool:
     footer = _footer(path)
     if footer is None:
         return bool(_DOWNLOADED.fullmatch(path.name)) or wandb_run_json.beside(path) is not None
-    if b"_step" not in footer and b"wandb" not in footer:  # the shards of a data set end here
-        return False
+    # the shards of a data set end here
+    return any(word in footer for word in _WORDS) and _of_wandb(path)
+
+
+def _of_wandb(path: Path) -> bool:
+    """Whether the schema of a Parquet file is that of W&B's history or events."""
     try:
         schema = pq.read_schema(path)
     except _UNREADABLE:
         return False
+    if path.name == EVENTS:
+        return wide.TIME in schema.names and wandb_run_json.beside(path) is not None
     if wide.LOG_INDEX in schema.names:
         kind = schema.field(wide.LOG_INDEX).type
         return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
@@ -64,15 +72,18 @@ def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:  # noqa: 
         reason = f"the Parquet file is cut or damaged: {_short(problem)}"
         return Reading((), (Reject(0, reason, b""),), size)
     with file:
-        rows = _Rows(_named_before(path, file) if _has_gap(file) else None)
-        for frame in _frames(file, rows):
+        if path.name == EVENTS and facts is not None:
+            return _events(file, facts, size)
+        before = _named_before(path, file) if _has_gap(file) else None
+        rows = _Rows(before)
+        for frame in _frames(file, rows.rejects):
             rows.take(frame)
     if facts is None:
         run_id = wandb_facts.own_id("parquet", wandb_facts.name_of(path), rows.first)
         name = wandb_facts.name_of(path)
         facts = Facts(run_id=run_id, segment_id=run_id, id_known=False, name=name, tells_end=False)
     found = pl.concat([no_points(), *rows.frames])
-    log_index = wide.STEP not in rows.names
+    log_index = wide.STEP not in rows.names and before is None
     facts = dataclasses.replace(facts, log_index_steps=log_index)
     facts = facts.counted(rows.count, found, rows.roles())
     return Reading((Part(facts, found),), tuple(rows.rejects), size)
@@ -117,7 +128,22 @@ class _Rows:
         return {wide.STEP: "step", **roles} if wide.STEP in self.names else roles
 
 
-def _frames(file: pq.ParquetFile, rows: _Rows) -> Iterator[pl.DataFrame]:
+def _events(file: pq.ParquetFile, facts: Facts, size: int) -> Reading:
+    """Return what was measured of the machine: numbers by time, without steps."""
+    rejects: list[Reject] = []
+    found = [pl.DataFrame(schema=TELEMETRY)]
+    for frame in _frames(file, rejects):
+        if wide.TIME not in frame.columns:
+            continue
+        row = pl.Series(range(frame.height), dtype=pl.Int64)
+        columns = {k: frame[k] for k in sorted(frame.columns) if not k.startswith("_")}
+        points = wide.points(columns, row, frame[wide.TIME])
+        found.append(points.select(list(TELEMETRY)).drop_nulls())
+    part = Part(facts.counted(0, no_points(), {}), no_points(), pl.concat(found))
+    return Reading((part,), tuple(rejects), size)
+
+
+def _frames(file: pq.ParquetFile, rejects: list[Reject]) -> Iterator[pl.DataFrame]:
     """Yield the rows of *file* in portions; a row group that cannot be read costs itself."""
     for group in range(file.num_row_groups):
         try:
@@ -126,7 +152,7 @@ def _frames(file: pq.ParquetFile, rows: _Rows) -> Iterator[pl.DataFrame]:
                     yield pl.DataFrame(_distinct(batch))
         except _UNREADABLE as problem:
             reason = f"row group {group} cannot be read: {_short(problem)}"
-            rows.rejects.append(Reject(_offset(file, group), reason, b""))
+            rejects.append(Reject(_offset(file, group), reason, b""))
 
 
 def _distinct(batch: pa.RecordBatch) -> pa.Table:

@@ -41,17 +41,23 @@ def beside(path: Path) -> dict[str, Any] | None:
 
 def stated(document: dict[str, Any]) -> Facts:
     """Return what a ``run.json`` says."""
-    tags = document.get("tags")
+    tags, machine = document.get("tags"), document.get("machine")
+    machine = machine if isinstance(machine, dict) else {}
+    versions = {"python": machine.get("python"), "cuda": machine.get("cudaVersion")}
+    versions |= {"git": document.get("commit")}
     facts = Facts(
         run_id=document["id"],
         segment_id=document["id"],
         name=document.get("name"),
         source_project=document["project"] or None,
+        script=wandb_facts.script(document.get("script")),
         started_at=wandb_facts.epoch(document.get("created_at")),
         job_type=document.get("job_type") or None,
         group=document.get("group") or None,
         notes=document.get("notes") or None,
         tags=tuple(sorted(map(str, tags))) if isinstance(tags, list) else (),
+        effective=wandb_facts.accelerators(machine),
+        versions=wandb_facts.versions(versions),
         summary=wandb_facts.summary(document.get("summary")),
     )
     facts = wandb_facts.with_config(facts, wandb_facts.config(document.get("config")))

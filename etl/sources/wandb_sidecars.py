@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from etl.sources import json_pieces, wandb_facts
+from etl.sources import json_pieces, wandb_facts, wandb_run_json
 from etl.sources.reading import CONSOLE, Facts, Part, Reading, Reject, Source, clean
 
 _FOLDER = "files"
@@ -30,22 +30,26 @@ _KINDS = {
 }
 _BLOCK = re.compile(rb"(?m)^(?=[^\s#-])")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
-_GPUS = re.compile(r"^\[(?P<first>[^,\]]*)[^\]]*\]$")
 
 
 def recognises(path: Path, head: bytes) -> bool:  # noqa: ARG001  an empty one is W&B's as well
-    """Whether *path* is one of the four, in the ``files`` folder of a W&B run folder."""
+    """Whether *path* is one of the four, in the ``files`` folder of a W&B run folder.
+
+    Or the output.log that ``etl.pull`` puts beside a run.json.
+    """
     return _kind(path) is not None
 
 
 def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:  # noqa: ARG001
     """Return what *path* holds; it is always read whole."""
-    run_id = wandb_facts.run_folder(path)
-    kind = _kind(path)
     data = path.read_bytes()
+    kind, run_id = _kind(path), wandb_facts.run_folder(path)
+    folder = path.parent.parent.name.removeprefix("offline-")
+    pulled = wandb_run_json.beside(path) if run_id is None else None
+    if pulled is not None:
+        run_id = folder = pulled["id"]
     if run_id is None or kind is None:
         return Reading((), (), len(data))
-    folder = path.parent.parent.name.removeprefix("offline-")
     facts = Facts(run_id=run_id, segment_id=folder, tells_end=False)
     if kind == "console":
         return Reading((Part(facts, console=_console(data)),), (), len(data))
@@ -60,6 +64,8 @@ def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:  # noqa: 
 
 def _kind(path: Path) -> str | None:
     match = _NAME.fullmatch(path.name)
+    if path.name == "output.log" and wandb_run_json.beside(path) is not None:
+        return "console"
     if match is None or path.parent.name != _FOLDER or wandb_facts.run_folder(path) is None:
         return None
     return _KINDS.get((match["stem"], match["suffix"]))
@@ -69,8 +75,9 @@ def _config(data: bytes, facts: Facts) -> tuple[Facts, list[Reject]]:
     values, rejects = _yaml(data)
     own = values.get("_wandb")
     inner = own.get("value") if isinstance(own, dict) else None
-    versions = _versions(inner, {"python_version": "python", "cli_version": "wandb"})
-    facts = dataclasses.replace(facts, versions=versions)
+    inner = inner if isinstance(inner, dict) else {}
+    versions = {"python": inner.get("python_version"), "wandb": inner.get("cli_version")}
+    facts = dataclasses.replace(facts, versions=wandb_facts.versions(versions))
     return wandb_facts.with_config(facts, wandb_facts.config(values)), rejects
 
 
@@ -82,30 +89,21 @@ def _summary(data: bytes, facts: Facts) -> tuple[Facts, list[Reject]]:
 def _metadata(data: bytes, facts: Facts) -> tuple[Facts, list[Reject]]:
     """Take the script, the commit, versions, the start and the accelerators; nothing else."""
     values, rejects = _members(data)
-    versions = _versions(values, {"python": "python", "cuda": "cuda", "cudaVersion": "cuda"})
-    versions = {key: value.removeprefix("CPython ") for key, value in versions.items()}
     git = values.get("git")
-    versions |= _versions(git, {"commit": "git"})
-    gpu, count = values.get("gpu"), values.get("gpu_count")
-    if isinstance(gpu, str) and (several := _GPUS.fullmatch(gpu)):
-        gpu = several["first"]
-    effective = {"gpu": gpu, "gpu_count": count}
+    versions = {
+        "python": values.get("python"),
+        "cuda": values.get("cudaVersion") or values.get("cuda"),
+        "git": git.get("commit") if isinstance(git, dict) else None,
+    }
     program = values.get("codePath") or values.get("program")
     facts = dataclasses.replace(
         facts,
         script=wandb_facts.script(program),
         started_at=wandb_facts.epoch(values.get("startedAt")),
-        versions=versions,
-        effective={k: v for k, v in effective.items() if isinstance(v, (str, int)) and v != ""},
+        versions=wandb_facts.versions(versions),
+        effective=wandb_facts.accelerators(values),
     )
     return facts, rejects
-
-
-def _versions(values: Any, names: dict[str, str]) -> dict[str, str]:
-    if not isinstance(values, dict):
-        return {}
-    found = {ours: values.get(theirs) for theirs, ours in names.items()}
-    return {name: str(value) for name, value in found.items() if isinstance(value, (str, float))}
 
 
 def _members(data: bytes) -> tuple[dict[str, Any], list[Reject]]:

@@ -16,6 +16,7 @@ from etl.sources.reading import POINTS, clean, no_points
 STEP, LOG_INDEX, TIME, RUNTIME = "step", "_step", "_timestamp", "_runtime"
 ROLES = {LOG_INDEX: "log index", TIME: "wall time", RUNTIME: "runtime"}
 TYPE = "_type"  # what W&B puts into a value that is an object of its own: an image, a histogram
+_HALVES = ["number", "text"]
 _WORDS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 
@@ -41,7 +42,10 @@ def steps(frame: pl.DataFrame, named_last: int | None) -> pl.Series:
     if STEP not in frame.columns and named_last is None:
         return index.alias(STEP)
     named = whole(frame[STEP]) if STEP in frame.columns else empty
-    return named.fill_null(strategy="forward").fill_null(named_last).fill_null(index).alias(STEP)
+    named = named.fill_null(strategy="forward")
+    if named_last is not None:
+        named = named.fill_null(named_last)
+    return named.fill_null(index).alias(STEP)
 
 
 def points(
@@ -54,7 +58,8 @@ def points(
     """
     times = ts.cast(pl.Float64, strict=False) if ts is not None else None
     frames = [no_points()]
-    for key, column in _typed(columns).items():
+    filled = {key: column for key, column in columns.items() if column.dtype != pl.Null}
+    for key, column in _typed(filled).items():
         for name, value, text in _leaves(key, column):
             found = pl.DataFrame(
                 {
@@ -90,9 +95,10 @@ def _typed(columns: dict[str, pl.Series]) -> dict[str, pl.Series]:
             for name in columns
             if name.startswith(f"{key}.") and name in joined
         }
+        lists = [[_unfolded(value) for value in column.to_list()] for column in inner.values()]
         rows = [
             {name: value for name, value in zip(inner, row, strict=True) if value is not None}
-            for row in zip(*(column.to_list() for column in inner.values()), strict=True)
+            for row in zip(*lists, strict=True)
         ]
         text = objects([row or None for row in rows])
         joined[key] = text if key not in columns else columns[key].cast(pl.String).fill_null(text)
@@ -102,23 +108,50 @@ def _typed(columns: dict[str, pl.Series]) -> dict[str, pl.Series]:
 def _leaves(key: str, column: pl.Series) -> list[tuple[str, pl.Series | None, pl.Series | None]]:
     """Return (key, values, texts) of a column, more than one where it is a struct."""
     kind = column.dtype
-    if kind == pl.Null:
-        return []
     if kind.is_numeric() or kind == pl.Boolean:
         return [(key, column.cast(pl.Float64, strict=False), None)]
+    if halves := _halves(column):
+        return [(key, *halves)]
     if isinstance(kind, pl.Struct):
         if any(field.name == TYPE for field in kind.fields):
             return [(key, None, objects([_present(value) for value in column.to_list()]))]
-        fields = [(f"{key}.{field.name}", column.struct.field(field.name)) for field in kind.fields]
-        return [leaf for name, inner in fields for leaf in _leaves(name, inner)]
+        fields = {f"{key}.{f.name}": column.struct.field(f.name) for f in kind.fields}
+        inner = {name: field for name, field in fields.items() if field.dtype != pl.Null}
+        return [leaf for name, field in inner.items() for leaf in _leaves(name, field)]
     if kind.is_nested():
         return [(key, None, objects(column.to_list()))]
-    if kind == pl.Binary:
+    return [(key, *_text(column))]
+
+
+def _text(column: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Return (numbers, texts) of a column of texts, in which NaN may stand as a word."""
+    if column.dtype == pl.Binary:
         texts = [None if v is None else bytes(v).decode("utf-8", "replace") for v in column]
         column = pl.Series(texts, dtype=pl.String)
     text = column.cast(pl.String)
     value = text.replace_strict(_WORDS, default=None, return_dtype=pl.Float64)
-    return [(key, value, text.set(value.is_not_null(), None))]
+    return value, text.set(value.is_not_null(), None)
+
+
+def _unfolded(value: Any) -> Any:
+    """Return the list or object of which *value* is the JSON text."""
+    if not isinstance(value, str) or value[:1] not in ("[", "{"):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _halves(column: pl.Series) -> tuple[pl.Series, pl.Series] | None:
+    """Return (numbers, texts) of a key that has both, which ``etl.pull`` keeps side by side."""
+    kind = column.dtype
+    if not isinstance(kind, pl.Struct) or [field.name for field in kind.fields] != _HALVES:
+        return None
+    number, text = (column.struct.field(name) for name in _HALVES)
+    if text.dtype != pl.String or (number.is_not_null() & text.is_not_null()).any():
+        return None
+    return number, text
 
 
 def _present(value: dict[str, Any] | None) -> dict[str, Any] | None:
