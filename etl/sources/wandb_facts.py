@@ -103,18 +103,11 @@ def versions(values: dict[str, Any]) -> dict[str, str]:
 
 
 def config(values: Any) -> dict[str, Any]:
-    """Return a config as the script gave it: out of W&B's ``{"value": ...}``, nothing private."""
+    """Return a config as the script gave it, nothing of W&B's own and nothing private."""
     if not isinstance(values, dict):
         return {}
-    boxed = all(
-        isinstance(v, dict) and "value" in v for k, v in values.items() if k != "wandb_version"
-    )
-    plain = {
-        str(key): value["value"] if boxed and isinstance(value, dict) else value
-        for key, value in values.items()
-        if key not in ("_wandb", "wandb_version")
-    }
-    return {key: value for key, value in public(plain).items() if value is not None}
+    own = {key: value for key, value in values.items() if key not in ("_wandb", "wandb_version")}
+    return {key: value for key, value in public(own).items() if value is not None}
 
 
 def public(value: Any) -> Any:

@@ -103,17 +103,13 @@ def _config_columns(header: tuple[str, ...]) -> tuple[set[str], list[str]]:
     """
     keys = [key for key in header if key != _NAME and key not in _KEPT | _DROPPED]
     sure = {key: _known(key) for key in keys}
-    breaks = [at for at in range(1, len(keys)) if keys[at].lower() < keys[at - 1].lower()]
-    split = breaks[0] if len(breaks) == 1 else None
-    if split is not None and (
-        "summary" in map(sure.get, keys[:split]) or "config" in map(sure.get, keys[split:])
-    ):
-        split = None
-    config, unsure = set(), []
+    edge = _edge(keys, sure)
+    config: set[str] = set()
+    unsure: list[str] = []
     for at, key in enumerate(keys):
         kind = sure[key]
-        if kind is None and split is not None:
-            kind = "config" if at < split else "summary"
+        if kind is None and edge is not None:
+            kind = "config" if at < edge else "summary"
         elif kind is None and _RESULT.search(key):
             kind = "summary"
         if kind != "summary":
@@ -121,6 +117,18 @@ def _config_columns(header: tuple[str, ...]) -> tuple[set[str], list[str]]:
         if kind is None:
             unsure.append(key)
     return config, unsure
+
+
+def _edge(keys: list[str], sure: dict[str, str | None]) -> int | None:
+    """Return where the summary's columns begin, or None where that does not show."""
+    edges = [at for at in range(1, len(keys)) if keys[at].lower() < keys[at - 1].lower()]
+    if len(edges) != 1:
+        return None
+    before, after = keys[: edges[0]], keys[edges[0] :]
+    if any(sure[key] == "summary" for key in before) or any(sure[key] == "config" for key in after):
+        return None
+    results = any(sure[key] == "summary" or _RESULT.search(key) for key in after)
+    return edges[0] if results else None
 
 
 def _known(key: str) -> str | None:

@@ -18,6 +18,7 @@ from etl.sources import json_pieces, wandb_facts, wandb_run_json
 from etl.sources.reading import CONSOLE, Facts, Part, Reading, Reject, Source, clean
 
 _FOLDER = "files"
+EMPTY = "empty: W&B had written nothing yet"
 # Copies of one file are often told apart by a word within the name: config.v1_a4ce3ad.yaml.
 _NAME = re.compile(
     r"(?P<stem>config|wandb-summary|wandb-metadata|output)(\.[\w-]+)?\.(?P<suffix>yaml|json|log)"
@@ -78,7 +79,13 @@ def _config(data: bytes, facts: Facts) -> tuple[Facts, list[Reject]]:
     inner = inner if isinstance(inner, dict) else {}
     versions = {"python": inner.get("python_version"), "wandb": inner.get("cli_version")}
     facts = dataclasses.replace(facts, versions=wandb_facts.versions(versions))
-    return wandb_facts.with_config(facts, wandb_facts.config(values)), rejects
+    plain = {key: _unboxed(value) for key, value in values.items()}
+    return wandb_facts.with_config(facts, wandb_facts.config(plain)), rejects
+
+
+def _unboxed(value: Any) -> Any:
+    """Return what W&B put as ``value``, in older files beside a ``desc``."""
+    return value.get("value") if isinstance(value, dict) else value
 
 
 def _summary(data: bytes, facts: Facts) -> tuple[Facts, list[Reject]]:
@@ -110,7 +117,7 @@ def _members(data: bytes) -> tuple[dict[str, Any], list[Reject]]:
     """Return the members of a JSON object, also of one that was cut."""
     pieces = json_pieces.read(data)
     if pieces.kind != "object":
-        reason = "empty: W&B had written nothing yet" if not data.strip() else "no JSON object"
+        reason = EMPTY if not data.strip() else "no JSON object"
         return {}, [Reject(0, reason, data)]
     return dict(pieces.found), list(pieces.rejects)
 
@@ -120,7 +127,9 @@ def _yaml(data: bytes) -> tuple[dict[str, Any], list[Reject]]:
     yaml, loader = _loader()
     values: dict[str, Any] = {}
     rejects = []
-    edges = [match.start() for match in _BLOCK.finditer(data)]
+    if not data.strip():
+        return {}, [Reject(0, EMPTY, data)]
+    edges = sorted({0, *(match.start() for match in _BLOCK.finditer(data))})
     for begin, end in zip(edges, [*edges[1:], len(data)], strict=True):
         block = data[begin:end]
         if not block.endswith(b"\n"):
@@ -131,6 +140,8 @@ def _yaml(data: bytes) -> tuple[dict[str, Any], list[Reject]]:
             value = yaml.load(block.decode("utf-8"), Loader=loader)
         except (yaml.YAMLError, ValueError, RecursionError) as problem:
             rejects.append(_place(data, begin, block, f"not YAML: {type(problem).__name__}"))
+            continue
+        if value is None:  # comments
             continue
         if isinstance(value, dict):
             values.update({str(key): inner for key, inner in value.items()})

@@ -52,28 +52,33 @@ def recognises(path: Path, head: bytes) -> bool:
     if path.suffix.lower() not in (".csv", ".tsv"):
         return False
     header = csv_table.header_of(head)
-    if header is None or not all(_BETWEEN in name.strip() for name in header[1:]):
+    if header is None or not _is_chart(header):
         return False
     twins = any(f"{name}__MIN" in header or name.endswith(" - _step") for name in header[1:])
     return twins or header[0] in (*_INDEX_AXES, *_TIME_AXES) or _is_step(header[0])
 
 
+def _is_chart(header: tuple[str, ...]) -> bool:
+    return len(header) > 1 and all(_BETWEEN in name.strip() for name in header[1:])
+
+
 def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:  # noqa: ARG001
     """Return what *path* holds, a part for each run; it is always read whole."""
     table = csv_table.read(path)
-    if len(table.header) < 2:
-        return Reading((), table.rejects, table.size)
+    if not _is_chart(table.header):
+        rejects = table.rejects or (Reject(0, "the header of the chart is cut", b"", 1),)
+        return Reading((), rejects, table.size)
     runs = _runs(table.header)
     grouped = _grouped(runs, table)
-    rejects = list(table.rejects)
+    rejected = list(table.rejects)
     parts = []
     for run in runs:
         part, reject = _part(run, table, grouped=grouped)
         parts.append(part)
-        rejects += [reject] if reject else []
+        rejected += [reject] if reject else []
     notes = ["means of groups of runs, as W&B drew them"] if grouped else []
     parts.sort(key=lambda part: (part.facts.run_id, part.facts.segment_id))
-    return Reading(tuple(parts), tuple(rejects), table.size, tuple(notes))
+    return Reading(tuple(parts), tuple(rejected), table.size, tuple(notes))
 
 
 def _is_step(axis: str) -> bool:

@@ -16,7 +16,7 @@ from etl.sources.reading import HEAD_BYTES
 
 ROWS = [
     {"_step": 0, "_timestamp": 1e9, "_runtime": 1.5, "loss": 4.0, "note": None},
-    {"_step": 1, "_timestamp": 1e9 + 1, "_runtime": 2.5, "loss": math.nan, "note": "a, \"b\"\nc"},
+    {"_step": 1, "_timestamp": 1e9 + 1, "_runtime": 2.5, "loss": math.nan, "note": 'a, "b"\nc'},
     {"_step": 2, "_timestamp": 1e9 + 2, "_runtime": 3.5, "loss": 2.0, "note": None},
 ]  # fmt: skip
 CSV = (
@@ -50,7 +50,7 @@ def read(path, text):
 
 
 def test_the_real_histories_have_every_row_cell_and_id(fixtures, truths):
-    """Four dumps of 523 rows with columns in any order; the id of each run is in its file's name."""
+    """Four dumps of 523 rows, columns in any order; each run's id is in its file's name."""
     files = [t for t in truths if t["kind"] == "wandb_history" and t["file"].endswith(".csv")]
     ids = set()
     for file in files:

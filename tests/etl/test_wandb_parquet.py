@@ -246,7 +246,7 @@ def test_the_events_and_the_console_of_a_pulled_run_are_its_machines_and_its_lin
     ],
 )
 def test_the_place_of_a_file_names_its_run(tmp_path, name, run_id, project):
-    """As the client names downloads, as an artifact's folder is called, as a person may sort them."""
+    """As the client names downloads, as an artifact is called, as a person may sort them."""
     part, _ = read(write(tmp_path / name, _step=[0], loss=[1.0]))
 
     assert (part.facts.run_id, part.facts.source_project) == (run_id, project)
