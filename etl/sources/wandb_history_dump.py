@@ -94,11 +94,12 @@ def _read_csv(path: Path) -> Reading:
     first = {name: column[0] for name, column in sorted(columns.items()) if len(column)}
     facts = _facts(path, first, log_index=wide.STEP not in columns)
     facts = facts.counted(len(step) - step.null_count(), points, _roles(columns))
-    return Reading((Part(facts, points),), tuple(rejects), table.size)
+    parts = (Part(facts, points),) if facts.rows or facts.id_known else ()
+    return Reading(parts, tuple(rejects), table.size)
 
 
 def _no_step(table: csv_table.Table, at: int) -> Reject:
-    raw = ",".join(column[at] or "" for column in table.columns).encode()
+    raw = ",".join(cell or "" for cell in table.cells.row(at)).encode()
     return Reject(table.offsets[at], "neither a step nor a log index", raw, table.lines[at])
 
 
@@ -130,9 +131,9 @@ def _read_json(path: Path) -> Reading:
     points = pl.DataFrame(columns, schema=POINTS)
     first = next((row for row in rows if isinstance(row, dict)), {})
     facts = _facts(path, first, log_index=wide.STEP not in keys)
-    return Reading(
-        (Part(facts.counted(taken, points, _roles(keys)), points),), tuple(rejects), len(data)
-    )
+    facts = facts.counted(taken, points, _roles(keys))
+    parts = (Part(facts, points),) if facts.rows or facts.id_known else ()
+    return Reading(parts, tuple(rejects), len(data))
 
 
 def _transposed(columns: dict[str, Any]) -> list[dict[str, Any]]:

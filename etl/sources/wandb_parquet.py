@@ -78,6 +78,8 @@ def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:  # noqa: 
         rows = _Rows(before)
         for frame in _frames(file, rows.rejects):
             rows.take(frame)
+    if facts is None and not rows.count:  # nothing of no run
+        return Reading((), tuple(rows.rejects), size)
     if facts is None:
         run_id = wandb_facts.own_id("parquet", wandb_facts.name_of(path), rows.first)
         name = wandb_facts.name_of(path)

@@ -69,7 +69,8 @@ def recognises(path: Path, head: bytes) -> bool:
 def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:  # noqa: ARG001
     """Return what *path* holds, a part for each row; it is always read whole."""
     table = csv_table.read(path)
-    rows = [dict(zip(table.header, row, strict=True)) for row in table.rows()]
+    # of two columns of one name the first, as everywhere
+    rows = [dict(zip(table.header[::-1], row[::-1], strict=True)) for row in table.rows()]
     if _of_wandb(table.header):
         config, unsure = _config_columns(table.header)
         found = [_of_table(row, config, set(table.header) - config) for row in rows]

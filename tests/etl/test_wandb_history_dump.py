@@ -227,3 +227,24 @@ def test_a_header_longer_than_the_head_is_known_by_what_is_seen_of_it(tmp_path):
     assert len(",".join(keys)) > HEAD_BYTES
     assert source_of(path) is wandb_history_dump.SOURCE
     assert wandb_history_dump.read(path, 0, ()).parts[0].points.height == 2000
+
+
+LINES = st.lists(
+    st.sampled_from(["1,2,3", "1,,", "a,b,c", "1,2", "1,2,3,4", "NaN,inf,-Infinity", "é,' ,#", ","])
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(LINES, st.sampled_from(["\n", "\r\n"]))
+def test_columns_at_once_and_row_by_row_are_the_same_table(tmp_path_factory, lines, end):
+    """The way for large files without quotes changes nothing; any other file goes row by row."""
+    path = tmp_path_factory.getbasetemp() / "table.csv"
+    path.write_text(end.join(["_step,b,c", *lines, ""]), newline="")
+    fast = csv_table.read(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_table, "_in_columns", lambda *_: None)
+        slow = csv_table.read(path)
+
+    assert fast.cells.rows() == slow.cells.rows()
+    assert (list(fast.lines), list(fast.offsets)) == (list(slow.lines), list(slow.offsets))
+    assert fast.rejects == slow.rejects
