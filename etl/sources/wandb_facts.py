@@ -83,8 +83,11 @@ def epoch(value: Any) -> float | None:
 
 
 def script(program: Any) -> str | None:
-    """Return the last part of a path or module."""
-    return str(program).replace("\\", "/").rsplit("/", 1)[-1] or None if program else None
+    """Return the last part of a path, or a module, of what W&B calls the program."""
+    if not isinstance(program, str):
+        return None
+    name = program.removeprefix("-m ").strip().replace("\\", "/").rsplit("/", 1)[-1]
+    return name or None
 
 
 def accelerators(values: dict[str, Any]) -> dict[str, Any]:

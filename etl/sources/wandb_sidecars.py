@@ -53,6 +53,7 @@ def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:  # noqa: 
         return Reading((), (), len(data))
     facts = Facts(run_id=run_id, segment_id=folder, tells_end=False)
     if kind == "console":
+        facts = dataclasses.replace(facts, started_at=_started(path))
         return Reading((Part(facts, console=_console(data)),), (), len(data))
     readers: dict[str, Callable[[bytes, Facts], tuple[Facts, list[Reject]]]] = {
         "config": _config,
@@ -61,6 +62,15 @@ def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:  # noqa: 
     }
     facts, rejects = readers[kind](data, facts)
     return Reading((Part(facts),), tuple(rejects), len(data))
+
+
+def _started(path: Path) -> float | None:
+    """Return when the process began whose lines these are, as the metadata beside them say."""
+    try:
+        data = path.with_name("wandb-metadata.json").read_bytes()
+    except OSError:
+        return None
+    return wandb_facts.epoch(_members(data)[0].get("startedAt"))
 
 
 def _kind(path: Path) -> str | None:

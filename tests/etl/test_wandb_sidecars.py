@@ -163,7 +163,8 @@ def test_the_summary_keeps_the_scripts_own_keys(files):
 
 
 def test_the_printed_lines_are_kept_as_they_stood_on_the_screen(files):
-    """Colours go, and of a progress bar its last state stays."""
+    """Colours go, of a progress bar its last state stays, and the metadata say when it began."""
+    (files / "wandb-metadata.json").write_text(json.dumps(METADATA))
     reading = read(files / "output.log", "one\n 10%\r 100%\r\n\x1b[1mtwo\x1b[0m\n")
 
     assert reading.parts[0].console.rows() == [
@@ -171,6 +172,24 @@ def test_the_printed_lines_are_kept_as_they_stood_on_the_screen(files):
         (2, None, " 100%"),
         (3, None, "two"),
     ]
+    assert facts(reading).started_at == 1762350451.634931
+
+
+@pytest.mark.parametrize(
+    ("program", "script"),
+    [
+        ("-m scripts.base_train", "scripts.base_train"),
+        ("C:\\Users\\ann\\x\\train.py", "train.py"),
+        ("<python with no main file>", "<python with no main file>"),
+        (None, None),
+        ("", None),
+    ],
+)
+def test_of_the_program_only_its_own_name_is_kept(files, program, script):
+    """A module or the last part of a path."""
+    found = facts(read(files / "wandb-metadata.json", json.dumps({"program": program})))
+
+    assert found.script == script
 
 
 @pytest.mark.parametrize(
