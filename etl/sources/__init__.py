@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from etl.sources import (
     foreign_jsonl,
+    hf_trainer,
     hooks_jsonl,
     nanochat_eval_csv,
     nanochat_meta,
@@ -18,6 +19,7 @@ ALL: tuple[Source, ...] = (
     nanochat_meta.SOURCE,
     nanochat_eval_csv.SOURCE,
     nanochat_report.SOURCE,
+    hf_trainer.SOURCE,
     foreign_jsonl.SOURCE,
 )
 BY_KIND = {source.kind: source for source in ALL}
