@@ -9,6 +9,7 @@ from etl.sources import (
     nanochat_eval_csv,
     nanochat_meta,
     nanochat_report,
+    tensorboard,
     wandb_offline,
 )
 from etl.sources.reading import Source
@@ -19,6 +20,7 @@ ALL: tuple[Source, ...] = (
     nanochat_meta.SOURCE,
     nanochat_eval_csv.SOURCE,
     nanochat_report.SOURCE,
+    tensorboard.SOURCE,
     hf_trainer.SOURCE,
     foreign_jsonl.SOURCE,
 )
