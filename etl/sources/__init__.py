@@ -6,6 +6,7 @@ from etl.sources import (
     foreign_jsonl,
     hf_trainer,
     hooks_jsonl,
+    mlflow,
     nanochat_eval_csv,
     nanochat_meta,
     nanochat_report,
@@ -22,6 +23,7 @@ ALL: tuple[Source, ...] = (
     nanochat_report.SOURCE,
     tensorboard.SOURCE,
     hf_trainer.SOURCE,
+    mlflow.SOURCE,
     foreign_jsonl.SOURCE,
 )
 BY_KIND = {source.kind: source for source in ALL}
