@@ -11,6 +11,7 @@ from etl.sources import (
     nanochat_meta,
     nanochat_report,
     tensorboard,
+    trackio,
     wandb_offline,
 )
 from etl.sources.reading import Source
@@ -24,6 +25,7 @@ ALL: tuple[Source, ...] = (
     tensorboard.SOURCE,
     hf_trainer.SOURCE,
     mlflow.SOURCE,
+    trackio.SOURCE,
     foreign_jsonl.SOURCE,
 )
 BY_KIND = {source.kind: source for source in ALL}

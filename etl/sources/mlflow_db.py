@@ -51,16 +51,14 @@ def _points(con: sqlite3.Connection, columns: set[str]) -> pl.DataFrame:
     step = "step" if "step" in columns else "0"  # old databases have neither
     is_nan = "is_nan" if "is_nan" in columns else "0"
     query = (
-        f"select run_uuid, key, {step} as step, value, {is_nan} as is_nan, timestamp / 1000.0 as ts"
-        " from metrics order by run_uuid, key, timestamp, step, value"
+        "select cast(run_uuid as text), cast(key as text), cast("
+        f"{step} as integer), cast(value as real), cast({is_nan} as integer),"
+        " cast(timestamp as real) / 1000 from metrics"
+        " order by run_uuid, key, timestamp, step, value"
     )
     schema = {"run_uuid": pl.String, "key": pl.String, "step": pl.Int64, "value": pl.Float64}
-    rows = pl.DataFrame(
-        con.execute(query).fetchall(),
-        schema={**schema, "is_nan": pl.Int64, "ts": pl.Float64},
-        orient="row",
-        strict=False,
-    )
+    schema |= {"is_nan": pl.Int64, "ts": pl.Float64}
+    rows = pl.DataFrame(con.execute(query).fetchall(), schema=schema, orient="row")
     # a database of MLflow holds no infinity: it stands as the greatest number that there is
     value, most = pl.col("value"), sys.float_info.max
     number = (
@@ -81,14 +79,17 @@ def _runs(con: sqlite3.Connection, columns: dict[str, set[str]]) -> dict[str, Fa
     stated = ("name", "status", "start_time", "end_time", "lifecycle_stage", "experiment_id")
     known = [name for name in stated if name in columns["runs"]]
     runs: dict[str, Facts] = {}
-    records = con.execute(f"select run_uuid, {', '.join(known)} from runs order by run_uuid")
+    records = con.execute(
+        f"select cast(run_uuid as text), {', '.join(known)} from runs order by run_uuid"
+    )
     for run_id, *values in records.fetchall():
         record = dict(zip(known, values, strict=True))
         facts = mlflow_facts.bare(run_id, experiments.get(record.get("experiment_id")))
         runs[run_id] = mlflow_facts.with_state(facts, record)
     for table, change in (("tags", mlflow_facts.with_tag), ("params", mlflow_facts.with_param)):
         if table in columns:
-            query = f"select run_uuid, key, value from {table} order by run_uuid, key"
+            names = "cast(run_uuid as text), cast(key as text), value"
+            query = f"select {names} from {table} order by 1, 2"
             for run_id, key, value in con.execute(query).fetchall():
                 if run_id in runs and value is not None:
                     runs[run_id] = change(runs[run_id], key, str(value))
