@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from etl.sources import (
     foreign_jsonl,
+    hf_trainer,
     hooks_jsonl,
+    mlflow,
     nanochat_eval_csv,
     nanochat_meta,
     nanochat_report,
+    tensorboard,
+    trackio,
     wandb_history_dump,
     wandb_offline,
     wandb_parquet,
@@ -30,6 +34,10 @@ ALL: tuple[Source, ...] = (
     wandb_ui_csv.SOURCE,
     wandb_history_dump.SOURCE,
     wandb_runs_table.SOURCE,
+    tensorboard.SOURCE,
+    hf_trainer.SOURCE,
+    mlflow.SOURCE,
+    trackio.SOURCE,
     foreign_jsonl.SOURCE,
 )
 BY_KIND = {source.kind: source for source in ALL}
