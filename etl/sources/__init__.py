@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from etl.sources import foreign_jsonl, hooks_jsonl, wandb_offline
+from etl.sources import foreign_jsonl, hooks_jsonl, nanochat_console, wandb_offline
 from etl.sources.reading import Source
 
-ALL: tuple[Source, ...] = (hooks_jsonl.SOURCE, wandb_offline.SOURCE, foreign_jsonl.SOURCE)
+ALL: tuple[Source, ...] = (
+    hooks_jsonl.SOURCE,
+    wandb_offline.SOURCE,
+    foreign_jsonl.SOURCE,
+    nanochat_console.SOURCE,
+)
 BY_KIND = {source.kind: source for source in ALL}

@@ -94,11 +94,14 @@ class Facts:
     last_step: int | None = None
     current_step: int | None = None
     read_to: int = 0  # the byte up to which the file was read
+    cursor: str | None = None  # what a reader needs to read on from there, in its own words
 
     def normal(self) -> Facts:
         """Return the facts as tables can hold them, whatever types a strange file gave them."""
         changes: dict[str, Any] = {name: _text(getattr(self, name)) for name in _TEXTS}
-        changes |= {name: _entries(getattr(self, name), 0) for name in ("config", "effective", "summary")}
+        changes |= {
+            name: _entries(getattr(self, name), 0) for name in ("config", "effective", "summary")
+        }
         versions = {k: str(v) for k, v in _entries(self.versions, 0).items()}
         return dataclasses.replace(
             self,
