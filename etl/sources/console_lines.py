@@ -142,7 +142,6 @@ SETUP: tuple[Setup, ...] = (
     _setup(rf"Minimum validation bpb: {X}", "min_val_bpb", "summary"),
 )
 
-# "Overriding: depth = 20"; "Inherited max_seq_len=2048 from pretrained checkpoint"
 OVERRIDING = re.compile(r"Overriding: (\w+) = (.*)")
 INHERITED = re.compile(r"(?:Inherited|Using|NOTE:) (?:--)?([\w-]+)=(\S+)(?: from| overrides|$)")
 PARAMS = re.compile(rf"(\w+) +: {N}")  # a row of "Parameter counts:"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from etl.sources import console_lines as known
 from etl.sources import console_records as records
-from etl.sources.console_records import Meaning, Point
+from etl.sources.console_meaning import Meaning, Point
 from etl.sources.console_runs import Process, Run, Runs
 from etl.sources.console_text import Line
 from etl.sources.reading import Reject

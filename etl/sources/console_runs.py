@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from etl.sources import console_lines as known
-from etl.sources.console_records import Meaning, Point
+from etl.sources.console_meaning import Meaning, Point
 from etl.sources.console_text import Line
 from etl.sources.reading import CONSOLE, POINTS, Facts, Part
 
@@ -246,9 +246,8 @@ class Runs:
                 place = (facts.loads_stage, facts.loads_tag, facts.loads_step)
                 if stage and place == (stage, tag, said.get("loads_step")):
                     return run
-            elif facts.stage in stages and run.last is not None:
-                if tag is None or facts.model_tag in (None, tag):
-                    return run
+            elif facts.stage in stages and run.last is not None and tag in (None, facts.model_tag):
+                return run
         return None
 
     def _script(self, process: Process, by: Meaning) -> str:

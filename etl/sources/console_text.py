@@ -1,6 +1,7 @@
 """Bytes that a terminal was sent -> the lines that it showed, each with its number and place.
 
-Colours, overwritten progress (``\\r``), echoed key presses (``^[[A``) and NUL are no text.
+Colours, progress that was overwritten after a carriage return, echoed key presses (``^[[A``)
+and NUL are no text.
 """
 
 from __future__ import annotations

@@ -17,8 +17,11 @@ from etl.sources.reading import HEAD_BYTES, Facts, Reading, Reject, Source
 
 # Files of these kinds may quote a log; they are none.
 _OTHERS = frozenset(
-    ".md .rst .py .ipynb .sh .json .jsonl .ndjson .csv .tsv .html .svg .xml .yaml .yml .toml "
-    ".wandb .parquet .duckdb .db .pt .pkl .png .gz .zip .patch .diff".split()
+    (
+        *(".md", ".rst", ".py", ".ipynb", ".sh", ".json", ".jsonl", ".ndjson", ".csv", ".tsv"),
+        *(".html", ".svg", ".xml", ".yaml", ".yml", ".toml", ".wandb", ".parquet", ".duckdb"),
+        *(".db", ".pt", ".pkl", ".png", ".gz", ".zip", ".patch", ".diff"),
+    )
 )
 # At the beginning of a line, or behind colours or what a launcher puts there. A step line alone is
 # not nanochat's for sure, with its neighbours' names it is.

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from etl.sources import console_lines as known
-
-Value = int | float | str | bool | None
+from etl.sources.console_meaning import Point, Value
 
 TAGS = (
     "argv",
@@ -29,7 +28,6 @@ TAGS = (
     "compression",
 )
 _WORDS: dict[str, Value] = {"None": None, "True": True, "False": False}
-_EVALUATIONS = frozenset(known.EVALUATED)
 # A summary's own names -> ours, and by what to multiply.
 _SUMMARY: dict[str, tuple[str, float]] = {
     "train_time_sec": ("total_training_time", 1.0),
@@ -43,10 +41,12 @@ _SUMMARY: dict[str, tuple[str, float]] = {
     **{name: (key, 1.0) for name, key in known.TASKS.items()},
 }
 _IDENTITY = ("model_tag", "source", "step", "script", "args")
-_EFFECTIVE = frozenset(
-    "depth model_dim num_params num_scaling_params num_iterations total_batch_size "
-    "param_data_ratio target_flops".split()
+_EFFECTIVE = (
+    *("depth", "model_dim", "num_params", "num_scaling_params", "num_iterations"),
+    *("total_batch_size", "param_data_ratio", "target_flops"),
 )
+_STEPPED = ("eval", "core", "chatcore", "summary")
+_MEASURED = ("prefill", "bench", "compression")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,48 +119,44 @@ def number(text: str) -> Value:
     return text.strip("'\"")
 
 
-def points(record: Record) -> tuple[list[tuple[str, float | None, str | None]], int | None]:
+def points(record: Record) -> tuple[list[Point], int | None]:
     """Return (points, their step); an evaluation's summary has the step of its checkpoint."""
-    if record.tag not in ("eval", "core", "chatcore", "task", "summary"):
-        return [], None
     fields = record.fields
     if record.tag == "task":
         task = fields.get("task")
-        found = {f"results.{task}": "accuracy", f"centered_results.{task}": "centered"}
-        return [
-            (key, float(v), None)
-            for key, name in found.items()
-            if _is_number(v := fields.get(name))
-        ], None
+        named = {"accuracy": f"results.{task}", "centered": f"centered_results.{task}"}
+        return _points(fields, {name: (key, 1.0) for name, key in named.items()}), None
     step = fields.get("step")
-    if isinstance(step, bool) or not isinstance(step, int):
+    if record.tag not in _STEPPED or isinstance(step, bool) or not isinstance(step, int):
         return [], None
-    found_points = []
+    names = dict(_SUMMARY)
+    if "SpellingBee" in fields:
+        names["chatcore"] = ("chatcore_spellingbee_metric", 1.0)
+    return _points(fields, names), step
+
+
+def _points(fields: dict[str, Value], names: dict[str, tuple[str, float]]) -> list[Point]:
+    found: list[Point] = []
     for name, value in fields.items():
-        if name in _SUMMARY and _is_number(value):
-            key, scale = _SUMMARY[name]
-            if key == "chatcore_metric" and "SpellingBee" in fields:
-                key = "chatcore_spellingbee_metric"
-            found_points.append((key, float(value) * scale, None))
-    return found_points, step
+        number = _number(value)
+        if name in names and number is not None:
+            key, scale = names[name]
+            found.append((key, number * scale, None))
+    return found
 
 
 def facts(record: Record) -> tuple[dict[str, Value], dict[str, Value], dict[str, Value]]:
-    """Return (config, effective config, summary) as *record* states them; argv's text is not kept."""
+    """Return (config, effective config, summary) as *record* states them, argv's text not."""
     fields = record.fields
     if record.tag == "config":
         return dict(fields), {}, {}
     if record.tag == "params":
         names = {name: "num_params" if name == "total" else f"params.{name}" for name in fields}
         return {}, {names[name]: value for name, value in fields.items()}, {}
-    if record.tag in ("prefill", "bench", "compression"):
+    if record.tag in _MEASURED:
         which = str(fields.get("batch", fields.get("name", fields.get("text", ""))))
         place = ".".join(part for part in (record.tag, which) if part)
-        return (
-            {},
-            {},
-            {f"{place}.{name}": value for name, value in fields.items() if name != "batch"},
-        )
+        return {}, {}, {f"{place}.{name}": v for name, v in fields.items() if name != "batch"}
     if record.tag != "summary":
         return {}, {}, {}
     effective = {name: value for name, value in fields.items() if name in _EFFECTIVE}
@@ -169,9 +165,10 @@ def facts(record: Record) -> tuple[dict[str, Value], dict[str, Value], dict[str,
         if name in _EFFECTIVE or name in _IDENTITY or (record.evaluates and name in _SUMMARY):
             continue
         key, scale = _SUMMARY.get(name, (name, 1.0))
-        summary[key] = value * scale if scale != 1.0 and _is_number(value) else value
+        number = _number(value)
+        summary[key] = value if number is None or scale == 1.0 else number * scale
     return {}, effective, summary
 
 
-def _is_number(value: Value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _number(value: Value) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
