@@ -246,7 +246,7 @@ class Runs:
                 place = (facts.loads_stage, facts.loads_tag, facts.loads_step)
                 if stage and place == (stage, tag, said.get("loads_step")):
                     return run
-            elif facts.stage in stages and run.last is not None and tag in (None, facts.model_tag):
+            elif facts.stage in stages and run.last is not None and _fits(tag, facts.model_tag):
                 return run
         return None
 
@@ -303,6 +303,10 @@ def _wandb_folder_id(path: Path) -> str | None:
 def _tag(depth: Any) -> str | None:
     """Return what nanochat calls a checkpoint of *depth* where it is told no other name."""
     return f"d{depth}" if isinstance(depth, int) else None
+
+
+def _fits(tag: str | None, model_tag: str | None) -> bool:
+    return tag is None or model_tag in (None, tag)
 
 
 def _cursor(facts: Facts) -> dict[str, Any]:
