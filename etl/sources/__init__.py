@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from etl.sources import foreign_jsonl, hooks_jsonl, nanochat_console, wandb_offline
+from etl.sources import (
+    foreign_jsonl,
+    hooks_jsonl,
+    modded_nanogpt_log,
+    nanochat_console,
+    wandb_offline,
+)
 from etl.sources.reading import Source
 
 ALL: tuple[Source, ...] = (
@@ -10,5 +16,6 @@ ALL: tuple[Source, ...] = (
     wandb_offline.SOURCE,
     foreign_jsonl.SOURCE,
     nanochat_console.SOURCE,
+    modded_nanogpt_log.SOURCE,
 )
 BY_KIND = {source.kind: source for source in ALL}

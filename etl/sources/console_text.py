@@ -6,10 +6,14 @@ and NUL are no text.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
+
+from etl.sources.reading import HEAD_BYTES
 
 # CSI sequences, OSC ones (links, titles), two-character ones
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
@@ -63,6 +67,16 @@ def message(text: str) -> str:
     if text[:2] == "20":
         text = text[match.end() :] if (match := _LOGGED.match(text)) else text
     return text.strip()
+
+
+def tail(path: Path) -> bytes:
+    """Return the end of *path*, as much as a source is shown of its head; nothing on failure."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-HEAD_BYTES, os.SEEK_END)
+            return file.read()
+    except OSError:  # gone, or shorter
+        return b""
 
 
 def compact_time(text: str) -> float | None:

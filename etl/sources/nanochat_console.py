@@ -50,7 +50,11 @@ def recognises(path: Path, head: bytes) -> bool:
         return False
     if _OURS.search(head):
         return True
-    return len(head) >= HEAD_BYTES and b"\0" not in head and bool(_OURS.search(_tail(path)))
+    return (
+        len(head) >= HEAD_BYTES
+        and b"\0" not in head
+        and bool(_OURS.search(console_text.tail(path)))
+    )
 
 
 def read(path: Path, start: int, known_facts: tuple[Facts, ...]) -> Reading:
@@ -86,15 +90,6 @@ def read(path: Path, start: int, known_facts: tuple[Facts, ...]) -> Reading:
 def _torn(raw: bytes, at: int, number: int) -> Reject:
     reason = "torn last line: no newline yet; the next sync reads it again"
     return Reject(at, reason, raw, number + 1)
-
-
-def _tail(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(-HEAD_BYTES, 2)
-            return file.read()
-    except OSError:
-        return b""
 
 
 SOURCE = Source("nanochat-console", 30, recognises, read, grows=True)

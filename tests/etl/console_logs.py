@@ -1,4 +1,4 @@
-"""Small logs in the words of nanochat's scripts, of each era, with the noise that surrounds them."""
+"""Small logs in the words of nanochat's scripts, of each era, and the noise around them."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def base_2025(steps=range(3), total=3, first=()):
 def core(step):
     """CORE within base training: two tasks of its 22."""
     return [
-        "Evaluating: copa (0-shot, type: multiple_choice)... accuracy: 0.5900 | centered: 0.1800"
-        " | time: 0.23s",
+        "Evaluating: copa (0-shot, type: multiple_choice)... "
+        + "accuracy: 0.5900 | centered: 0.1800 | time: 0.23s",
         "Evaluating: boolq (10-shot, type: multiple_choice)... ",
         "accuracy: 0.5160 | centered: -0.2737 | time: 1.61s",
         f"Step {step:05d} | CORE metric: 0.1240",
@@ -86,7 +86,10 @@ def base_eval():
 
 
 def mid_2025():
-    line = "step {:05d} ({:.2f}%) | loss: {}.5 | lrm: 1.00 | dt: 500.00ms | tok/sec: 1,000 | mfu: 46.00 | total time: 0.00m"
+    line = (
+        "step {:05d} ({:.2f}%) | loss: {}.5 | lrm: 1.00 | dt: 500.00ms | tok/sec: 1,000"
+        " | mfu: 46.00 | total time: 0.00m"
+    )
     return [
         "Overriding: run = speedrun",
         world(53),
@@ -181,7 +184,10 @@ def sft_2026():
 
 def base_2026():
     """The base loop of master in 2026."""
-    epoch = "epoch: 0 pq: 3 rg: 1"
+    rest = (
+        "lrm: 1.00 | dt: 124.30ms | tok/sec: 4,212,000 | bf16_mfu: 40.20 | epoch: 0 pq: 3 rg: 1"
+        " | total time: 0.21m"
+    )
     return [
         "GPU: NVIDIA H100 80GB HBM3 | Peak FLOPS (BF16): 9.89e+14",
         "Model config:",
@@ -193,8 +199,8 @@ def base_2026():
         "wte                     : 25,165,824",
         "total                   : 286,261,730",
         "Auto-computed optimal batch size: 524,288 tokens",
-        f"step 00010/05000 (0.20%) | loss: 3.2 | lrm: 1.00 | dt: 124.30ms | tok/sec: 4,212,000 | bf16_mfu: 40.20 | {epoch} | total time: 0.00m",
-        f"step 00011/05000 (0.22%) | loss: 3.1 | grad norm: 0.5 | lrm: 1.00 | dt: 124.30ms | tok/sec: 4,212,000 | bf16_mfu: 40.20 | {epoch} | total time: 0.21m | eta: 10.3m",
+        f"step 00010/05000 (0.20%) | loss: 3.2 | {rest}",
+        f"step 00011/05000 (0.22%) | loss: 3.1 | grad norm: 0.5 | {rest} | eta: 10.3m",
     ]
 
 
@@ -205,11 +211,12 @@ def records_base():
         "config run=dummy depth=12 num_iterations=-1 fp8=True model_tag=None data=/home/me/data",
         "params wte=25165824 total=286261730",
         "eval step=0 eflops=0.0 val_bpb=3.25",
-        "step 00000/00002 (0.00%) | loss: 9.5 | lrm: 1.00 | dt: 500.00ms | tok/sec: 1,000 | bf16_mfu: 40.20 | epoch: 1 | total time: 0.00m",
+        "step 00000/00002 (0.00%) | loss: 9.5 | lrm: 1.00 | dt: 500.00ms | tok/sec: 1,000"
+        + " | bf16_mfu: 40.20 | epoch: 1 | total time: 0.00m",
         "eval step=2 eflops=0.5 val_bpb=0.8213",
         "core step=2 core=0.21",
         "summary model_tag=d12 depth=12 model_dim=768 num_iterations=2 total_batch_size=524288"
-        " train_time_sec=38.2 peak_vram_mib=7000 val_bpb=0.8213 min_val_bpb=0.8213",
+        + " train_time_sec=38.2 peak_vram_mib=7000 val_bpb=0.8213 min_val_bpb=0.8213",
     ]
 
 

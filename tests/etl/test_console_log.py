@@ -283,7 +283,9 @@ def test_real_logs_hold_what_was_measured_of_them(fixtures, truths):
 
             assert claimed == (truth["kind"] == "nanochat")
 
-    counts = {truth["file"].rsplit("/", 1)[-1]: truth["truth"] for truth in truths if "truth" in truth}
+    counts = {
+        truth["file"].rsplit("/", 1)[-1]: truth["truth"] for truth in truths if "truth" in truth
+    }
     speedrun, sft = (
         nanochat_console.read(fixtures / "nanochat" / name, 0, ())
         for name in ("jhinpan+nanochat/speedrun.log", "karpathy+nanochat/sft_run.log")
@@ -298,7 +300,10 @@ def test_real_logs_hold_what_was_measured_of_them(fixtures, truths):
     assert tasks == counts["speedrun.log"]["taskacc"]["count"] + 22  # its table
     assert sorted(by_script(speedrun)) == ["base_train", "chat_sft", "mid_train", "tok_train"]
     assert (base.facts.run_id, base.facts.last_step) == ("z9s7cd4f", 21400)
-    assert by_script(sft)["chat_sft"].facts.keys["train/loss"] == counts["sft_run.log"]["sft2"]["count"]
+    assert (
+        by_script(sft)["chat_sft"].facts.keys["train/loss"]
+        == counts["sft_run.log"]["sft2"]["count"]
+    )
     assert speedrun.rejects == sft.rejects == ()
 
 
