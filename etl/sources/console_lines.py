@@ -144,7 +144,7 @@ SETUP: tuple[Setup, ...] = (
 
 OVERRIDING = re.compile(r"Overriding: (\w+) = (.*)")
 INHERITED = re.compile(r"(?:Inherited|Using|NOTE:) (?:--)?([\w-]+)=(\S+)(?: from| overrides|$)")
-PARAMS = re.compile(rf"(\w+) +: {N}")  # a row of "Parameter counts:"
+PARAMS = re.compile(rf"(?=.{{24}}: )(\w+) *: {N}")  # a row of "Parameter counts:"
 MODEL = re.compile(r'"(\w+)": "?([\w.]+)"?,?')  # a row of "Model config:"
 BUILDING = re.compile(r"Building model with config: (\{.*\})")
 # What GPTConfig calls what the scripts' own lines call otherwise.

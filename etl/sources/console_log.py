@@ -203,8 +203,9 @@ def _decides(process: Process, one: Meaning) -> str | None:
         return "evaluation"
     if one.trains or ("train_time" in one.summary and process.script == "tok_train"):
         return "training"
-    # a rank may raise before rank 0 has told whose process it is; the launcher sums up
-    if one.raised and process.script and (one.script or not process.ranked):
+    # of several ranks one may raise before rank 0 has told all; the launcher sums up
+    died = process.facts.get("traced") and not process.ranked
+    if one.raised and process.script and (one.script or died):
         return "training" if trains else "evaluation"
     if one.facts.get("finished") and trains and "exit_code" not in one.facts:
         return "training"  # resumed at its last step

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ from etl.sources.reading import CONSOLE, POINTS, Facts, Part
 
 _SHAPE = ("depth", "model_dim", "num_params", "num_iterations", "total_batch_size")
 _WANDB_FILES = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-([a-z0-9]+)")
+_MAY_CHANGE = frozenset(("device_batch_size", "device_type", "resume_from_step", "save_every"))
 _TOLD = ("model_tag", "finished", "ended_at", "exit_code")
 _LOADED = ("loads_stage", "loads_tag", "loads_step", "finished", "ended_at")
 _CHAT = frozenset(("mid_train", "chat_sft", "chat_train"))
@@ -275,10 +277,16 @@ def _continues(before: Facts, process: Process, wandb_id: str | None) -> bool:
     """Whether *process* goes on with the run of *before*: the same model, started again."""
     if wandb_id is not None and before.id_known:
         return wandb_id == before.run_id
-    if before.finished and not before.exit_code and not process.facts.get("resumed"):
-        return False
-    now, then = process.effective, before.effective
-    return all(now[name] == then[name] for name in _SHAPE if name in now and name in then)
+    if not process.facts.get("resumed"):
+        ended = before.finished and not before.exit_code
+        if ended or not _agree(process.config, before.config, process.config.keys() - _MAY_CHANGE):
+            return False
+    return _agree(process.effective, before.effective, _SHAPE)
+
+
+def _agree(now: dict[str, Any], then: dict[str, Any], names: Iterable[str]) -> bool:
+    """Whether what both state of *names* is the same."""
+    return all(now[name] == then[name] for name in names if name in now and name in then)
 
 
 def _name(process: Process, path: Path) -> str:

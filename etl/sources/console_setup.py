@@ -79,7 +79,7 @@ def building(text: str) -> Meaning | None:
 def params(text: str) -> Meaning | None:
     """``wte                     : 25,165,824``, a row of ``Parameter counts:``."""
     match = known.PARAMS.fullmatch(text)
-    if match is None or match[1] in ("rank", "exitcode"):
+    if match is None:
         return None
     name = "num_params" if match[1] == "total" else f"params.{match[1]}"
     return Meaning(effective={name: number(match[2])}, script="base_train")
@@ -161,7 +161,7 @@ def exit_code(text: str) -> Meaning | None:
 def script_file(text: str) -> Meaning | None:
     """``File ".../scripts/mid_train.py", line 93, in <module>`` of a traceback."""
     match = known.SCRIPT_FILE.match(text)
-    return Meaning(script=match[1]) if match else None
+    return Meaning(script=match[1], facts={"traced": True}) if match else None
 
 
 def raised(text: str) -> Meaning | None:

@@ -47,8 +47,10 @@ def base_2025(steps=range(3), total=3, first=()):
 def core(step):
     """CORE within base training: two tasks of its 22."""
     return [
-        "Evaluating: copa (0-shot, type: multiple_choice)... "
-        + "accuracy: 0.5900 | centered: 0.1800 | time: 0.23s",
+        (
+            "Evaluating: copa (0-shot, type: multiple_choice)... "
+            "accuracy: 0.5900 | centered: 0.1800 | time: 0.23s"
+        ),
         "Evaluating: boolq (10-shot, type: multiple_choice)... ",
         "accuracy: 0.5160 | centered: -0.2737 | time: 1.61s",
         f"Step {step:05d} | CORE metric: 0.1240",
@@ -211,12 +213,16 @@ def records_base():
         "config run=dummy depth=12 num_iterations=-1 fp8=True model_tag=None data=/home/me/data",
         "params wte=25165824 total=286261730",
         "eval step=0 eflops=0.0 val_bpb=3.25",
-        "step 00000/00002 (0.00%) | loss: 9.5 | lrm: 1.00 | dt: 500.00ms | tok/sec: 1,000"
-        + " | bf16_mfu: 40.20 | epoch: 1 | total time: 0.00m",
+        (
+            "step 00000/00002 (0.00%) | loss: 9.5 | lrm: 1.00 | dt: 500.00ms | tok/sec: 1,000"
+            " | bf16_mfu: 40.20 | epoch: 1 | total time: 0.00m"
+        ),
         "eval step=2 eflops=0.5 val_bpb=0.8213",
         "core step=2 core=0.21",
-        "summary model_tag=d12 depth=12 model_dim=768 num_iterations=2 total_batch_size=524288"
-        + " train_time_sec=38.2 peak_vram_mib=7000 val_bpb=0.8213 min_val_bpb=0.8213",
+        (
+            "summary model_tag=d12 depth=12 model_dim=768 num_iterations=2 total_batch_size=524288"
+            " train_time_sec=38.2 peak_vram_mib=7000 val_bpb=0.8213 min_val_bpb=0.8213"
+        ),
     ]
 
 
