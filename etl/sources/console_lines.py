@@ -222,4 +222,6 @@ OPENERS: dict[str, re.Pattern[str]] = {
     "Reset": re.compile(r"Reset report and wrote header to "),
     "wandb:": re.compile(r"wandb: (?:Currently logged in|Tracking run with|W&B syncing is)"),
     "Vocab": re.compile(r"Vocab size: "),
+    "Calculated": re.compile(r"Calculated number of steps: "),
+    "Target": re.compile(r"Target examples per step: "),
 }

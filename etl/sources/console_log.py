@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from etl.sources import console_lines as known
 from etl.sources import console_records as records
 from etl.sources.console_meaning import Meaning, Point
-from etl.sources.console_runs import Process, Run, Runs
+from etl.sources.console_process import Process, Run
+from etl.sources.console_runs import Runs
 from etl.sources.console_text import Line
 from etl.sources.reading import Reject
 
@@ -32,13 +33,13 @@ class Log:
 
     @classmethod
     def resume(cls, runs: Runs, start: int) -> tuple[Log, int, bool]:
-        """Return the log as it was at byte *start*, the number of the next line, and a doubt.
+        """Return the log as it was at byte *start*, the number of its next line, and ``unended``.
 
-        The doubt: whether the line before was taken before its end had been written.
+        ``unended`` tells that the line before was taken before its end was written.
         """
         state = runs.state()
         if state is None:
-            return cls(runs, Process(0, 0)), 0, False
+            return cls(runs, Process(0, 1)), 1, False
         process = Process(start, state["number"], run=runs.all[state["of"]])
         process.restore(state)
         return cls(runs, process), state["number"], bool(state["unended"])
@@ -96,15 +97,18 @@ class Log:
         process = self.process
         last, step = process.last, one.step
         back = one.trains and last is not None and step is not None and step < last
+        trains = back or (one.trains and process.evaluating)
         result = one.evaluates or (one.waits and process.finished)
-        if not back and (process.evaluating or not result):
+        if not trains and (process.evaluating or not result):
             return
         self._another(Process(line.at, line.number, script=process.script if back else None))
         self.process.held = [(line, [one])]
         self.process.learn(one)
-        if back and last is not None:
-            self.process.other = last + 1
-            self.process.effective = {**process.run.facts.effective, **self.process.effective}  # type: ignore[union-attr]
+        if trains:
+            if back and last is not None and process.run is not None:
+                before = process.run.facts.effective
+                self.process.other = last + 1
+                self.process.effective = before | self.process.effective
             self.runs.open_training(self.process, one)
         else:
             self.runs.open_evaluation(self.process, one)
@@ -169,7 +173,8 @@ class Log:
                 run.add(name, step, value, text)
         if any(key in _AGGREGATES for key, *_ in points):
             process.tasks.clear()
-            process.finished = process.finished or process.evaluating
+            if process.evaluating:
+                process.finish()
 
     def _saved(self) -> None:
         process = self.process
@@ -182,7 +187,7 @@ class Log:
     def reject(self, line: Line, reason: str) -> None:
         """Quarantine *line*."""
         raw = line.text.encode("utf-8", "replace")
-        self.rejects.append(Reject(line.at, reason, raw, line.number + 1))
+        self.rejects.append(Reject(line.at, reason, raw, line.number))
 
     def end(self, at: int, number: int, *, unended: bool) -> tuple[list[Run], int]:
         """Return the runs, and the byte to read on from: *at*, or where what is held begins."""

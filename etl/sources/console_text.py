@@ -28,7 +28,8 @@ _RANK = re.compile(r"(?:\[rank\d+\]: ?)+")
 class Line(NamedTuple):
     """One line as it was last shown. ``said`` is every text it showed, the overwritten ones too.
 
-    ``at`` is the byte it begins at, ``ts`` the time that it states, as if that were in UTC.
+    Lines are numbered from 1; ``at`` is the byte it begins at, ``ts`` the time that it states, as
+    if that were in UTC.
     """
 
     number: int

@@ -57,7 +57,7 @@ def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:  # noqa: 
     rejects: list[Reject] = []
     said: dict[str, str] = {}
     last = total = None
-    for line in console_text.lines(data if data.endswith(b"\n") else data + b"\n", 0, 0):
+    for line in console_text.lines(data if data.endswith(b"\n") else data + b"\n", 0, 1):
         printed.append((line.number, None, line.text))
         match = _STEP.fullmatch(line.text)
         unended = line.at + len(line.text) == len(data)
@@ -65,7 +65,7 @@ def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:  # noqa: 
             _note(line.text, said)
             if _CUT.match(line.text):
                 reason = "a line of a step that was cut or is mixed with another"
-                rejects.append(Reject(line.at, reason, line.text.encode(), line.number + 1))
+                rejects.append(Reject(line.at, reason, line.text.encode(), line.number))
             continue
         last = int(match[1] or match[3])
         total = int(match[2]) if match[2] else total

@@ -60,10 +60,10 @@ def recognises(path: Path, head: bytes) -> bool:
 def read(path: Path, start: int, known_facts: tuple[Facts, ...]) -> Reading:
     """Return what *path* holds from byte *start* on; *known_facts* are of what came before."""
     log, number, unended = Log.resume(Runs(path, known_facts), start)
+    at = start if known_facts else 0
     with path.open("rb") as file:
-        file.seek(start if number else 0)
+        file.seek(at)
         data = file.read()
-    at = start if number else 0
     if unended and (rest := data.find(b"\n") + 1):  # that line was whole without its end
         at, data = at + rest, data[rest:]
         unended = False
@@ -89,7 +89,7 @@ def read(path: Path, start: int, known_facts: tuple[Facts, ...]) -> Reading:
 
 def _torn(raw: bytes, at: int, number: int) -> Reject:
     reason = "torn last line: no newline yet; the next sync reads it again"
-    return Reject(at, reason, raw, number + 1)
+    return Reject(at, reason, raw, number)
 
 
 SOURCE = Source("nanochat-console", 30, recognises, read, grows=True)

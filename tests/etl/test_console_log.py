@@ -87,6 +87,16 @@ def test_an_evaluation_is_of_the_run_that_it_evaluated(tmp_path):
     assert values(parts["mid_train"], "chatcore_metric") == {}  # not printed then
 
 
+def test_standard_output_alone_tells_the_same(tmp_path):
+    """Without the loggers' lines what is evaluated is the training that came before."""
+    lines = [line for line in logs.speedrun() if " - nanochat." not in line]
+    told, all_told = (by_script(read(tmp_path, some)) for some in (lines, logs.speedrun()))
+
+    assert told.keys() == all_told.keys()
+    for script, part in told.items():
+        assert part.points.equals(all_told[script].points), script
+
+
 def test_chatcore_with_spelling_is_another_metric(tmp_path):
     """Its mean is over other tasks, so the two have names of their own."""
     parts = by_script(read(tmp_path, logs.speedrun()))
