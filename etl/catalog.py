@@ -34,12 +34,17 @@ METRICS: dict[str, Metric] = {
     ),
     "core_metric": Metric("fraction", "max", "aggregate", "DCLM CORE: mean centred accuracy"),
     "chatcore_metric": Metric("fraction", "max", "aggregate", "ChatCORE: mean centred accuracy"),
+    "chatcore_spellingbee_metric": Metric(
+        "fraction", "max", "aggregate", "ChatCORE with SpellingBee among its tasks"
+    ),
     "chatcore_cat": Metric("fraction", "max", "aggregate", "ChatCORE over the categorical tasks"),
     "mmlu_acc": Metric("fraction", "max", "accuracy", "MMLU"),
     "arc_easy_acc": Metric("fraction", "max", "accuracy", "ARC-Easy"),
     "arc_challenge_acc": Metric("fraction", "max", "accuracy", "ARC-Challenge"),
     "gsm8k_acc": Metric("fraction", "max", "accuracy", "GSM8K"),
     "humaneval_acc": Metric("fraction", "max", "accuracy", "HumanEval"),
+    "spellingbee_acc": Metric("fraction", "max", "accuracy", "SpellingBee"),
+    "train/bpb": Metric("bits/byte", "min", "loss", "bits per byte of training data, evaluated"),
     "reward": Metric("reward", "max", "reward", "mean reward of the samples of one step"),
     "sequence_length": Metric("tokens", None, "reward", "mean length of the samples of one step"),
 }

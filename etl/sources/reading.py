@@ -94,6 +94,7 @@ class Facts:
     last_step: int | None = None
     current_step: int | None = None
     read_to: int = 0  # the byte up to which the file was read
+    cursor: str | None = None  # what a reader needs to read on from there, in its own words
 
     def normal(self) -> Facts:
         """Return the facts as tables can hold them, whatever types a strange file gave them."""
