@@ -80,10 +80,10 @@ def test_an_evaluation_is_of_the_run_that_it_evaluated(tmp_path):
     base = parts["base_train"]
 
     assert values(base, "train/bpb") == {3: 0.8147}
-    assert values(base, "val/bpb") == {0: 3.3013, 3: 0.8119}
-    assert values(base, "core_metric") == {3: 0.220037}  # of all examples, after 500 a task
-    assert values(base, "centered_results.copa") == {3: 0.32}
-    assert values(base, "centered_results.boolq") == {3: -0.2737}
+    assert values(base, "base_eval/val_bpb") == {3: 0.8119}
+    assert values(base, "base_eval/core_metric") == {3: 0.220037}  # of all examples, not 500
+    assert values(base, "base_eval/copa/centered") == {3: 0.32}
+    assert values(base, "centered_results.boolq") == {3: -0.2737}  # while it trained
     assert values(parts["mid_train"], "chatcore_metric") == {}  # not printed then
 
 
