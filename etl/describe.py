@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from etl import naming
+from etl import eras, naming
 from etl.project import Settings
 from etl.sources.reading import Facts
 from etl.stitch import Segment
@@ -37,16 +37,19 @@ def run_row(
     stage, reason = (known or stages)[0]
     state, exit_code, ended_at = _state(_last_segment(facts, segments))
     tags = sorted({tag for _, fact in facts for tag in fact.tags})
+    started_at = min((s.started_at for s in segments if s.started_at), default=None)
+    config = {key for _, fact in facts for key in fact.config}
+    project_of, script = first("source_project"), naming.module(first("script"))
     return {
         "run_id": best.run_id,
         "name": first("name") or best.run_id,
         "project": project,
-        "source_project": first("source_project"),
+        "source_project": project_of,
         "stage": stage,
         "stage_reason": reason,
         "state": state,
-        "era": None,
-        "created_at": _time(min((s.started_at for s in segments if s.started_at), default=None)),
+        "era": eras.era_of(started_at, project_of, stage, script, config),
+        "created_at": _time(started_at),
         "ended_at": _time(ended_at),
         "parent_run_id": first("parent_run_id"),
         "exit_code": exit_code,
@@ -135,9 +138,11 @@ def config_rows(run_id: str, facts: Sequence[tuple[str, Facts]]) -> list[Row]:
     Where sources differ the best one's word stands.
     """
     config: dict[str, Any] = {}
+    renamed: dict[str, Any] = {}
     for _, fact in reversed(facts):
         config.update(flat(fact.config))
-    kinds = {"requested": config, "effective": _effective(config)}
+        renamed.update(naming.config_now(fact))
+    kinds = {"requested": config, "effective": {**renamed, **_effective(config)}}
     return [
         {
             "run_id": run_id,
