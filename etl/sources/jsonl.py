@@ -26,7 +26,8 @@ def read(
 
     A last line without its newline counts if it is a whole object, as some programs leave it out at
     the end; else it is rejected, and left for the next read to begin with. Lines are numbered from
-    0 at *start*; ``numbered`` makes that their number in the file.
+    0 at *start*; ``numbered`` makes that their number in the file. The points of each key come in
+    the order of the file, which is how ``foreign_jsonl`` finds steps that go back.
     """
     pieces: list[Lines] = []
     line, rest, at = 0, b"", start
