@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from etl import naming, sources
+from etl import eras, naming, sources
 from etl.project import Settings
 from etl.sources.reading import Facts
 from etl.stitch import Segment
@@ -38,16 +38,19 @@ def run_row(
     stage, reason = (known or stages)[0]
     state, exit_code, ended_at = _state(_last_segment(facts, segments))
     tags = sorted({tag for _, fact in facts for tag in fact.tags})
+    started_at = min((s.started_at for s in segments if s.started_at), default=None)
+    config = {key for _, fact in facts for key in fact.config}
+    project_of, script = first("source_project"), naming.module(first("script"))
     return {
         "run_id": run_id,
         "name": first("name") or run_id,
         "project": project,
-        "source_project": first("source_project"),
+        "source_project": project_of,
         "stage": stage,
         "stage_reason": reason,
         "state": state,
-        "era": None,
-        "created_at": _time(min((s.started_at for s in segments if s.started_at), default=None)),
+        "era": eras.era_of(started_at, project_of, stage, script, config),
+        "created_at": _time(started_at),
         "ended_at": _time(ended_at),
         "parent_run_id": first("parent_run_id"),
         "exit_code": exit_code,
@@ -148,10 +151,12 @@ def config_rows(run_id: str, facts: Sequence[tuple[str, Facts]]) -> list[Row]:
     """
     config: dict[str, Any] = {}
     made: dict[str, Any] = {}
+    renamed: dict[str, Any] = {}
     for _, fact in reversed(facts):
         config.update(flat(fact.config))
         made.update(flat(fact.effective))
-    kinds = {"requested": config, "effective": {**_effective(config), **made}}
+        renamed.update(naming.config_now(fact))
+    kinds = {"requested": config, "effective": {**renamed, **_effective(config), **made}}
     return [
         {
             "run_id": run_id,

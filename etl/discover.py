@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -94,12 +94,12 @@ class _Search:
             self.found[name] = Found(Path(name), state.st_size, state.st_mtime_ns, state.st_ino)
 
 
-def source_of(path: Path) -> Source | None:
-    """Return the source that reads *path*, or None.
+def source_of(path: Path, readers: Sequence[Source] = sources.ALL) -> Source | None:
+    """Return the one of *readers* that reads *path*, or None.
 
     Raises:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    return next((source for source in sources.ALL if source.recognises(path, head)), None)
+    return next((source for source in readers if source.recognises(path, head)), None)

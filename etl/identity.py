@@ -115,7 +115,7 @@ def claims(holdings: Iterable[Holding], settings: Settings) -> list[Claim]:
         claim.grouped |= facts.job_type == GROUPED
         claim.counts_calls |= facts.log_index_steps
         for key, values in held.sample.items():
-            metric = naming.metric_of(key, facts.source_project, settings.aliases)
+            metric = naming.metric_of(key, facts, settings.aliases)
             claim.values.setdefault(metric, {}).update(values)
     for claim in found.values():
         _complete(claim)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import duckdb
 
-from etl import catalog, discover, identity, ledger, lineage, quarantine, sources, tables
+from etl import catalog, discover, eras, identity, ledger, lineage, quarantine, sources, tables
 from etl.discover import Found
 from etl.errors import IncompleteError, was_stopped
 from etl.identity import Claim
 from etl.ledger import Holding
 from etl.project import Project, Settings
+from etl.sources import foreign_jsonl
 from etl.sources.reading import Facts, Part, Piece, Reading, Reject, Source
 from etl.store import Store
 
@@ -47,9 +48,13 @@ class Ingest:
         settings: Settings,
         *,
         strict: bool,
+        step_key: str | None,
         progress: Callable[[int, int, str], None],
     ) -> None:
         self.con, self.project, self.settings = con, project, settings
+        self.step_key = step_key
+        self.readers = sources.ALL
+        self.told_anew = False  # another step key than the files were read with
         self.strict, self.progress = strict, progress
         self.store = Store(con, project, settings)
         self.held: dict[str, list[Piece]] = defaultdict(list)  # by the files' own ids
@@ -67,13 +72,14 @@ class Ingest:
             IncompleteError: something was rejected and the sync is strict.
             OSError: the machine has no room, or too few file descriptors.
         """
+        self._take_step_key()
         self._apply_rules()
         known = ledger.entries(self.con)
         files = list(found)
         for count, file in enumerate(files):
             self.progress(count, len(files), file.path.name)
             entry = known.get(ledger.label(self.project, file.path))
-            if entry is None or not entry.unchanged(file):
+            if entry is None or not entry.unchanged(file) or self._told(entry):
                 entry = self._read(file, entry)
             self.outcome.files.append(entry)
             if self.holding > HELD_POINTS:
@@ -85,6 +91,18 @@ class Ingest:
             self.outcome.notes += self.ambiguous
             lineage.write(self.con, self.claims, self.runs)
         return self.outcome
+
+    def _take_step_key(self) -> None:
+        """Read other programs' JSONL by the step key that was told, now or to an earlier sync."""
+        ((before,),) = tables.rows(self.con, "select step_key from store.meta")
+        key = before if self.step_key is None else self.step_key
+        self.told_anew = key != before
+        tables.rows(self.con, "update store.meta set step_key = ?", key)
+        self.readers = sources.readers(key)
+
+    def _told(self, entry: ledger.Entry) -> bool:
+        """Whether *entry* has to be read again because of the step key that was told."""
+        return self.told_anew and entry.kind in (None, foreign_jsonl.SOURCE.kind)
 
     def _apply_rules(self) -> None:
         """Make every run anew where the rules of names and stages have changed."""
@@ -103,7 +121,8 @@ class Ingest:
             grown = before is not None and before.grown(file)
             start = before.read_to if before and grown else 0
             facts = tuple(held.facts for held in known) if grown else ()
-            source, reading = attempt(file.path, start, facts)
+            source, reading = attempt(file.path, start, facts, self.readers)
+            grown = grown and not reading.anew
             entry = _entry(name, file, source, reading)
         except OSError as problem:
             return self._unreadable(name, file, before, problem)
@@ -113,7 +132,7 @@ class Ingest:
             self._replaced(name, before, known, held)
         self.outcome.changed |= source is not None or bool(known)
         ledger.put(self.con, entry, held)
-        quarantine.put(self.con, name, reading.rejects, since=start)
+        quarantine.put(self.con, name, reading.rejects, since=0 if reading.anew else start)
         for part in reading.parts if source else ():
             self.held[part.facts.run_id].append(Piece.of(source.kind, part))  # type: ignore[union-attr]
             self.holding += part.points.height
@@ -238,8 +257,9 @@ class Ingest:
         for item in held:
             wanted[item.path].append(item)
         for path, items in wanted.items():
+            place = ledger.place(self.project, path)
             try:
-                source, reading = attempt(ledger.place(self.project, path), 0, ())
+                source, reading = attempt(place, 0, (), self.readers)
             except OSError as problem:
                 if problem.errno in _MACHINE:
                     raise
@@ -252,14 +272,16 @@ class Ingest:
         return pieces, lost
 
 
-def attempt(path: Path, start: int, known: tuple[Facts, ...]) -> tuple[Source | None, Reading]:
+def attempt(
+    path: Path, start: int, known: tuple[Facts, ...], readers: Sequence[Source]
+) -> tuple[Source | None, Reading]:
     """Read *path*; a reader that fails on it costs this file alone.
 
     Raises:
         OSError: the file cannot be read.
         KeyboardInterrupt: the person stopped the sync.
     """
-    source = discover.source_of(path)
+    source = discover.source_of(path, readers)
     if source is None:
         return None, Reading(())
     try:
@@ -304,6 +326,11 @@ def _rules(settings: Settings) -> str:
     parts = (
         catalog.METRICS,
         catalog.ENDINGS,
+        catalog.BEGINNINGS,
+        catalog.BESIDE,
+        catalog.CONFIG_ALIASES,
+        eras.CHANGES,
+        eras.RELEASE,
         catalog.NANOCHAT_ALIASES,
         catalog.PROJECT_STAGES,
         catalog.SCRIPT_STAGES,

@@ -4,21 +4,49 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
-from etl import catalog
+from etl import catalog, eras
 from etl.sources.reading import Facts
 from hooks import record
 
 _PASS_AT = re.compile(r"pass@\d+")
 
 
-def metric_of(key: str, source_project: str | None, aliases: Mapping[str, str]) -> str:
-    """Return the metric that *key* of a run of *source_project* is; *aliases* are the person's."""
+def metric_of(key: str, facts: Facts, aliases: Mapping[str, str]) -> str:
+    """Return the metric that *key* of a run with *facts* is; *aliases* are the person's.
+
+    An alias of nanochat's holds in its source projects and between its dates, where the age of the
+    run's code is known; else the key keeps its own name.
+    """
     if key in aliases:
         return aliases[key]
-    if source_project in catalog.PROJECT_STAGES:
-        return catalog.NANOCHAT_ALIASES.get(key, key)
-    return key
+    if facts.source_project not in catalog.PROJECT_STAGES:
+        return key
+    others, metric = catalog.BESIDE.get(key, ((), key))
+    if any(other in facts.keys or other in facts.summary for other in others):
+        return metric
+    alias = catalog.NANOCHAT_ALIASES.get(key)
+    return alias.metric if alias and _holds(alias, facts) else key
+
+
+def config_now(facts: Facts) -> dict[str, Any]:
+    """Return what a run's config says under keys that nanochat has renamed since, by today's."""
+    return {
+        alias.metric: facts.config[key]
+        for key, alias in catalog.CONFIG_ALIASES.items()
+        if key in facts.config and alias.metric not in facts.config and _holds(alias, facts)
+    }
+
+
+def _holds(alias: catalog.Alias, facts: Facts) -> bool:
+    project = facts.source_project or ""
+    stage = catalog.PROJECT_STAGES.get(project)
+    day = eras.code_day(facts.started_at, stage, facts.config)
+    if day is None:
+        return project in alias.projects
+    began = alias.since is None or alias.since <= day
+    return project in alias.projects and began and (alias.until is None or day < alias.until)
 
 
 def describe(metric: str) -> catalog.Metric | None:
@@ -27,7 +55,9 @@ def describe(metric: str) -> catalog.Metric | None:
         return catalog.METRICS[metric]
     if _PASS_AT.fullmatch(metric):
         return catalog.PASS_AT
-    return next((known for end, known in catalog.ENDINGS if metric.endswith(end)), None)
+    begun = (known for start, known in catalog.BEGINNINGS if metric.startswith(start))
+    ended = (known for end, known in catalog.ENDINGS if metric.endswith(end))
+    return next(begun, None) or next(ended, None)
 
 
 def stage_of(facts: Facts, stages: Mapping[str, str]) -> tuple[str, str]:
@@ -44,7 +74,7 @@ def stage_of(facts: Facts, stages: Mapping[str, str]) -> tuple[str, str]:
                 stage,
                 f"stated in {where}" if where == facts.stage_from else f"stated by {where}",
             )
-    script = _module(facts.script)
+    script = module(facts.script)
     for word, where in ((facts.source_project, "source project"), (script, "script")):
         if word and word in stages:
             return stages[word], f"project.toml says so of {where} {word}"
@@ -62,7 +92,7 @@ def _stage_word(word: str | None) -> str | None:
     return lowered if lowered in record.STAGES else catalog.STAGE_WORDS.get(lowered)
 
 
-def _module(script: str | None) -> str | None:
+def module(script: str | None) -> str | None:
     """Return the last part of a module or file name: ``scripts.base_train`` -> ``base_train``."""
     return script.removesuffix(".py").rsplit(".", 1)[-1] if script else None
 

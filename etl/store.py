@@ -129,7 +129,7 @@ class Store:
         return merge.from_points(piece.points, piece.source, segment, self._metric_of(piece.facts))
 
     def _metric_of(self, facts: Facts) -> Callable[[str], str]:
-        return lambda key: naming.metric_of(key, facts.source_project, self.settings.aliases)
+        return lambda key: naming.metric_of(key, facts, self.settings.aliases)
 
     def _write(
         self,
@@ -195,7 +195,7 @@ class Store:
                 *(
                     metric,
                     *values,
-                    known is not None,
+                    known is not None and known.unit_known,
                     known.description if known else None,
                     aliases,
                 ),

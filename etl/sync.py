@@ -15,7 +15,18 @@ from typing import Any
 
 import duckdb
 
-from etl import discover, errors, explain, freeze, ledger, lock, quarantine, snapshot, tables
+from etl import (
+    discover,
+    errors,
+    explain,
+    freeze,
+    ledger,
+    lock,
+    quarantine,
+    snapshot,
+    sources,
+    tables,
+)
 from etl import project as projects
 from etl.errors import NoDataError, RunatlasError, UsageError, was_stopped
 from etl.ingest import Ingest, Outcome
@@ -56,7 +67,13 @@ class Result:
 
 
 def sync(
-    project: Project, paths: Sequence[Path], *, strict: bool, now: datetime, progress: Progress
+    project: Project,
+    paths: Sequence[Path],
+    *,
+    strict: bool,
+    now: datetime,
+    progress: Progress,
+    step_key: str | None = None,
 ) -> Result:
     """Bring *project* up to date with its inbox, *paths*, and the paths it was given before.
 
@@ -74,7 +91,7 @@ def sync(
             )  # fmt: skip
     settings = projects.settings(project)
     if not project.database.exists():
-        _require_data(project, paths)
+        _require_data(project, paths, step_key)
     with lock.held(project.lock, project.name, now):
         con = tables.open_database(project.database)
         try:
@@ -83,12 +100,14 @@ def sync(
             failed: list[OSError] = []
             found = discover.walk([*project.inbox_found(), *places], failed)
             if not found and not failed and not ledger.entries(con):
-                _require_data(project, paths)
+                _require_data(project, paths, step_key)
             tables.rows(con, "begin")
             ledger.remember(con, given)
             snapshot.sweep([project.parts, project.snapshots, project.quarantine])
             changed = quarantine.refresh(con, project, failed)
-            work = Ingest(con, project, settings, strict=strict, progress=progress)
+            work = Ingest(
+                con, project, settings, strict=strict, step_key=step_key, progress=progress
+            )
             outcome = work.run(found)
             outcome.notes += [
                 f"{path}: gone; what was read of it is kept"
@@ -107,13 +126,13 @@ def sync(
             con.close()
 
 
-def _require_data(project: Project, paths: Sequence[Path]) -> None:
+def _require_data(project: Project, paths: Sequence[Path], step_key: str | None) -> None:
     """Raise NoDataError unless some source reads a file: a typing error makes no folder."""
-    looked = 0
+    looked, readers = 0, sources.readers(step_key)
     for file in discover.walk([*project.inbox_found(), *paths]):
         looked += 1
         try:
-            if discover.source_of(file.path):
+            if discover.source_of(file.path, readers):
                 return
         except OSError:
             return  # it is there and cannot be read: the sync says so
@@ -170,6 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             project,
             [Path(path) for path in options.paths],
             strict=options.strict,
+            step_key=options.step_key,
             now=datetime.now(UTC),
             progress=_progress(bar=sys.stderr.isatty()),
         )
@@ -225,6 +245,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object as the last line"
     )
+    parser.add_argument(
+        "--step-key", metavar="KEY",
+        help="the key that is the step in other programs' JSONL; remembered ('' to forget it)",
+    )  # fmt: skip
     parser.add_argument(
         "--explain", metavar="RUN",
         help="say where all that is known of a run came from, and read nothing",

@@ -59,7 +59,7 @@ _EXTRA: dict[str, dict[str, str]] = {
         "points": "BIGINT",
         "is_current": "BOOLEAN",
     },
-    "meta": {"version": "INTEGER", "rules": "VARCHAR"},
+    "meta": {"version": "INTEGER", "rules": "VARCHAR", "step_key": "VARCHAR"},
 }
 _DERIVED = ("config", "metrics", "disagreements")
 
@@ -174,7 +174,7 @@ def _create(con: duckdb.DuckDBPyConnection) -> None:
             rows(con, f"create view {name} as select {', '.join(columns)} from store.{name}")
     for name, query in _VIEWS.items():
         rows(con, f"create view {name} as {query}")
-    rows(con, "insert into store.meta values (?, null)", schema.VERSION)
+    rows(con, "insert into store.meta values (?, null, null)", schema.VERSION)
     rows(con, "commit")
 
 

@@ -84,6 +84,11 @@ class Axes:
     keys: Mapping[str, str]
     notes: tuple[str, ...] = field(default=())
 
+    @property
+    def accuracies(self) -> tuple[str, ...]:
+        """The metrics that accuracy is made of."""
+        return self.accuracy.metrics if self.accuracy else ()
+
 
 def losses(catalog: Mapping[str, Metric], wanted: Mapping[str, Any]) -> tuple[Metric, ...]:
     """Return the losses to choose from on the trajectory, the default one first."""

@@ -75,7 +75,8 @@ def _cell(report: Report, run: Run, column: Column) -> Cell:
     if column.key == "parent":
         return _parent(run, value)
     if value is None:
-        title = "not in config" if column.group == "config" else "not measured"
+        reasons = {"config": "not in config", "run": "not known"}
+        title = reasons.get(column.group, "not measured")
         return Cell(words.MISSING, title, missing=True)
     title = ""
     source = report.axes.keys.get(column.key, column.key)

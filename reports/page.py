@@ -23,6 +23,7 @@ from reports import cells, prose, theme, words
 from reports.charts.spec import Chart, Json
 from reports.gather import Report, tables
 from reports.pack import Packed, pack
+from reports.straddles import straddles
 
 PLOTLY_VERSION = "4.1.1"
 PLOTLY_SHA256 = "aab04dcd9c103a92b18723f8c837712fe820f325d0bcd2421e415e8124a75b9f"
@@ -65,6 +66,7 @@ def render(report: Report) -> bytes:
             sources=cells.sources(report),
             metrics=sorted(report.facts.catalog.values(), key=lambda metric: metric.name),
             trays={chart.key: cells.tray(report, chart) for chart in report.charts},
+            straddles={chart.key: straddles(report, chart) for chart in report.charts},
             symbols=sorted({*theme.STAGE_SYMBOLS, theme.NOT_MEASURED_SYMBOL}),
         )
     )

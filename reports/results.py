@@ -70,7 +70,7 @@ def results(db: duckdb.DuckDBPyConnection, facts: Facts, axes: Axes) -> Results:
             best,
             axes.accuracy.explained,
         )
-    shown = [key for key in _TABLE if key in columns]
+    shown = [key for key in _TABLE if key in columns and (key != "era" or _dated(facts))]
     benchmarks = [metric.name for metric in axes.benchmarks]
     place = shown.index("steps")
     for metric in facts.catalog.values():
@@ -83,7 +83,7 @@ def results(db: duckdb.DuckDBPyConnection, facts: Facts, axes: Axes) -> Results:
 
 
 _TABLE = (
-    *("name", "stage", "state", "depth", "dim", "batch", "lr", "params"),
+    *("name", "stage", "state", "era", "depth", "dim", "batch", "lr", "params"),
     *("loss", "bpb", "accuracy", "steps", "points", "parent"),
 )
 _ROLE_LABELS = {
@@ -109,11 +109,16 @@ def _own(runs: tuple[Run, ...]) -> list[Column]:
         column("id", "run id", [run.run_id for run in runs]),
         column("stage", "stage", [run.stage for run in runs]),
         column("state", "state", [run.state for run in runs]),
+        column("era", "era", [run.era for run in runs]),
         column("project", "source project", [run.source_project for run in runs]),
         column("steps", "steps", [run.last_step for run in runs], "int"),
         column("points", "points", [run.points for run in runs], "int"),
         column("parent", "parent", parents),
     ]
+
+
+def _dated(facts: Facts) -> bool:
+    return any(run.era for run in facts.runs)
 
 
 def _config_column(runs: tuple[Run, ...], source: str, key: str, label: str) -> Column:

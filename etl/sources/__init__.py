@@ -45,3 +45,11 @@ ALL: tuple[Source, ...] = (
     foreign_jsonl.SOURCE,
 )
 BY_KIND = {source.kind: source for source in ALL}
+
+
+def readers(step_key: str | None) -> tuple[Source, ...]:
+    """Return all sources, of which that of other programs' JSONL takes *step_key* for the step."""
+    if not step_key:
+        return ALL
+    told = foreign_jsonl.with_step_key(step_key)
+    return tuple(told if source is foreign_jsonl.SOURCE else source for source in ALL)

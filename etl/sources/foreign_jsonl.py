@@ -1,94 +1,131 @@
-"""JSONL that another program wrote, one flat or nested object a step -> points of one run."""
+"""JSONL that another program wrote, one flat or nested object a step -> points of its runs.
+
+A file is of one run, read in columns, until its rows show another: a text in each that names their
+run, or steps that go back (``jsonl_turns`` has the rule). Then ``jsonl_parts`` reads it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from etl.sources import jsonl
+import polars as pl
+
+from etl.sources import jsonl, jsonl_axes, jsonl_parts, jsonl_rows
 from etl.sources.hooks_jsonl import SUFFIXES
-from etl.sources.reading import (
-    HEAD_BYTES,
-    RUNTIME_KEYS,
-    STEP_KEYS,
-    TIME_KEYS,
-    Facts,
-    Part,
-    Reading,
-    Source,
-)
+from etl.sources.jsonl_axes import Axes
+from etl.sources.jsonl_rows import Lines
+from etl.sources.reading import HEAD_BYTES, STEP_KEYS, Facts, Part, Reading, Reject, Source
+from hooks import record
 
-# A file or folder of one of these names says nothing about its run; the folder around it does.
-_GENERIC = ("metrics", "log", "logs", "train", "training", "history", "output", "outputs", "run")
+# Byte order marks of UTF-16, and how a line begins in it without one.
+_UTF16 = (b"\xff\xfe", b"\xfe\xff", b"{\x00", b"\x00{")
 
 
-def recognises(path: Path, head: bytes) -> bool:
+def recognises(path: Path, head: bytes, step_keys: Sequence[str] = STEP_KEYS) -> bool:
     """Whether *path* is a log of steps: its first complete lines hold a step and a number."""
-    return path.suffix.lower() in SUFFIXES and _step_key(head) is not None
+    if path.suffix.lower() not in SUFFIXES:
+        return False
+    return head.startswith(_UTF16) or jsonl_axes.of_head(head, step_keys) is not None
 
 
-def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:
+def read(
+    path: Path, start: int, known: tuple[Facts, ...], step_keys: Sequence[str] = STEP_KEYS
+) -> Reading:
     """Return what *path* holds from byte *start* on; *known* is what came before."""
-    facts = known[0] if known else None
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
+    if head.startswith(_UTF16):
+        first = head.split(b"\n", 1)[0]
+        reason = f"UTF-16, where JSON lines are UTF-8: iconv -f UTF-16 -t UTF-8 {path.name} > new"
+        return Reading((), (Reject(0, reason + path.suffix, first, 1),), 0)
     # what the first read decided holds for the file, however much of it was there then
-    decided = {role: key for key, role in facts.roles.items()} if facts else {}
-    step_key = decided.get("step") or _step_key(head) or STEP_KEYS[0]
-    keys = {key for value in _objects(head)[:1] for key in value} | set(decided.values())
-    time_key = next((key for key in TIME_KEYS if key in keys), None)
-    lines = jsonl.read(path, start, step_key, time_key)
-    odd = "a line of a runatlas log within another program's"
-    events = [dataclasses.replace(event.place, reason=odd) for event in lines.events]
-    rejects = [*lines.rejects, *events]
-    roles = {step_key: "step"}
-    if time_key:
-        roles[time_key] = "wall time"
-    if step_key != "_step":
-        roles["_step"] = "log index"
-    roles.update(dict.fromkeys(RUNTIME_KEYS, "runtime"))
-    points = lines.points.filter(~lines.points["key"].is_in(list(roles)))
-    facts = (facts or _facts(path, head)).counted(
-        lines.rows, points, {key: role for key, role in roles.items() if key in keys}
+    axes = jsonl_axes.of_facts(known[0]) if known else jsonl_axes.of_head(head, step_keys)
+    axes = axes or Axes(step_keys[0], None, None, {})
+    lines = jsonl.read(path, start, axes.step, axes.time)
+    facts = _current(known) if known else _facts(path, head, axes)
+    points = lines.points.filter(~pl.col("key").is_in(axes.none))
+    alone = facts is not None and _named_alike(lines, facts, axes)
+    if facts is None or not alone or not _goes_on(points, facts, known):
+        return jsonl_parts.read(path, start, known, axes)
+    configs = [(r.at_byte, c) for r in lines.rejects if (c := jsonl_parts.config_of(r)) is not None]
+    for _, config in configs:
+        facts = dataclasses.replace(facts, config=config)
+    taken = {at for at, _ in configs}
+    rejects = [reject for reject in lines.rejects if reject.at_byte not in taken]
+    odd = jsonl_parts.FOREIGN_EVENT
+    rejects += [dataclasses.replace(event.place, reason=odd) for event in lines.events]
+    facts = facts.counted(lines.rows, points, dict(axes.roles))
+    facts = dataclasses.replace(facts, current_step=facts.last_step)
+    earlier = [Part(fact) for fact in known if fact.segment_id != facts.segment_id]
+    parts = sorted([*earlier, Part(facts, points)], key=_place)
+    return Reading(tuple(parts), jsonl.numbered(path, start, rejects), lines.end)
+
+
+def _place(part: Part) -> tuple[str, str]:
+    return part.facts.run_id, part.facts.segment_id
+
+
+def _current(known: Sequence[Facts]) -> Facts | None:
+    """Return what is known of the segment that further lines belong to, if there is but one."""
+    found = [fact for fact in known if fact.current_step is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def _facts(path: Path, head: bytes, axes: Axes) -> Facts:
+    """Return what is known of a run from the beginning of its file."""
+    lines = head.split(b"\n")
+    rows = ((line, jsonl_rows.row_of(line, axes.step)) for line in lines)
+    line, (row, _) = next(((line, row) for line, row in rows if row), (b"", ({}, 0)))
+    began = record.number(row.get(axes.time)) if axes.time else None
+    if axes.run:
+        facts = jsonl_axes.named_facts(axes, str(row.get(axes.run)), line)
+    else:
+        facts = jsonl_axes.log_facts(path, lines[0])
+    return dataclasses.replace(facts, started_at=began)
+
+
+def _named_alike(lines: Lines, facts: Facts, axes: Axes) -> bool:
+    """Whether every row of *lines* names the run of *facts*, where rows name theirs."""
+    if not axes.run:
+        return True
+    words = lines.points.filter(pl.col("key") == axes.run)["text"]
+    return len(words) == lines.rows and bool((words == facts.name).all())
+
+
+def _goes_on(points: pl.DataFrame, facts: Facts, known: Sequence[Facts]) -> bool:
+    """Whether *points* are all of the segment of *facts*; False if that takes a closer look."""
+    first, last = points["step"].min(), facts.last_step if known else None
+    if isinstance(first, int) and last is not None and first <= last:
+        return False
+    # while it has not passed what was before its turn, it may show that writers are mixed
+    if any((fact.last_step or 0) > (last or 0) for fact in known):
+        return False
+    changes = points["key"].ne_missing(points["key"].shift())
+    if changes.sum() > points["key"].n_unique():  # rows, and not columns, were read
+        points = points.sort("key", maintain_order=True)
+        changes = points["key"].ne_missing(points["key"].shift())
+    # the points of a key come in the order of the file
+    ahead = points["step"].diff()
+    if ((ahead < 0) & ~changes).any():
+        return False
+    again = (ahead == 0) & ~changes
+    value, text = points["value"], points["text"]
+    other = value.ne_missing(value.shift()) | text.ne_missing(text.shift())
+    return not (again.any() and (again & other).any())
+
+
+def with_step_key(key: str) -> Source:
+    """Return this source where a person names the step, of which a row may have several.
+
+    A file that has no such key is read as ever. *key* may be a path: ``trainer.global_step``.
+    """
+    keys = (key, *STEP_KEYS)
+    return dataclasses.replace(
+        SOURCE, recognises=partial(recognises, step_keys=keys), read=partial(read, step_keys=keys)
     )
-    return Reading((Part(facts, points),), jsonl.numbered(path, start, rejects), lines.end)
-
-
-def _objects(head: bytes) -> list[dict[str, object]]:
-    found = []
-    for line in head.split(b"\n")[:20]:
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            found.append(value)
-    return found
-
-
-def _step_key(head: bytes) -> str | None:
-    objects = _objects(head)
-    for key in STEP_KEYS:
-        for value in objects:
-            number = isinstance(value.get(key), (int, float)) and not isinstance(value[key], bool)
-            if number and any(
-                isinstance(other, (int, float, dict))
-                for name, other in value.items()
-                if name != key
-            ):
-                return key
-    return None
-
-
-def _facts(path: Path, head: bytes) -> Facts:
-    names = [path.stem, *(folder.name for folder in path.resolve().parents)]
-    name = next((name for name in names if name and name.lower() not in _GENERIC), path.stem)
-    # the name too: two runs of one seed may well begin with the same line
-    content = name.encode("utf-8", "surrogatepass") + b"\n" + head.split(b"\n", 1)[0]
-    run_id = "jsonl-" + hashlib.blake2b(content, digest_size=5).hexdigest()
-    return Facts(run_id=run_id, segment_id=run_id, id_known=False, name=name, tells_end=False)
 
 
 SOURCE = Source("jsonl", 55, recognises, read, grows=True)

@@ -15,6 +15,7 @@ from etl.sources.reading import Reject, no_points
 
 # Below this DuckDB's cost per query exceeds that of parsing in Python.
 SMALL_BYTES = 256 * 1024
+TORN = "torn last line: no newline yet; the next sync reads it again"
 CHUNK_BYTES = 64 * 1024 * 1024  # what is held in memory at a time
 
 
@@ -25,7 +26,8 @@ def read(
 
     A last line without its newline counts if it is a whole object, as some programs leave it out at
     the end; else it is rejected, and left for the next read to begin with. Lines are numbered from
-    0 at *start*; ``numbered`` makes that their number in the file.
+    0 at *start*; ``numbered`` makes that their number in the file. The points of each key come in
+    the order of the file, which is how ``foreign_jsonl`` finds steps that go back.
     """
     pieces: list[Lines] = []
     line, rest, at = 0, b"", start
@@ -37,7 +39,7 @@ def read(
             rest += block
             whole = rest.rfind(b"\n") + 1
             if whole:
-                pieces.append(_parse(rest[:whole], at, line, step_key, time_key))
+                pieces.append(parse(rest[:whole], at, line, step_key, time_key))
                 line += rest.count(b"\n", 0, whole)
                 at += whole
                 rest = rest[whole:]
@@ -49,8 +51,7 @@ def read(
             rest = b""
     rejects = [reject for piece in pieces for reject in piece.rejects]
     if rest:
-        reason = "torn last line: no newline yet; the next sync reads it again"
-        rejects.append(Reject(at, reason, rest, line))
+        rejects.append(Reject(at, TORN, rest, line))
     points = pl.concat([no_points(), *(piece.points for piece in pieces)])
     events = tuple(event for piece in pieces for event in piece.events)
     return Lines(points, events, tuple(rejects), sum(piece.rows for piece in pieces), at)
@@ -77,7 +78,8 @@ def _newlines(path: Path, end: int) -> int:
     return count
 
 
-def _parse(data: bytes, start: int, first: int, step_key: str, time_key: str | None) -> Lines:
+def parse(data: bytes, start: int, first: int, step_key: str, time_key: str | None) -> Lines:
+    """Return what whole lines hold, in columns where there are many; as ``jsonl_rows.parse``."""
     if len(data) > SMALL_BYTES:
         try:
             return jsonl_columns.parse(data, start, first, step_key, time_key)

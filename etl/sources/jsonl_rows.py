@@ -46,12 +46,12 @@ def parse(data: bytes, start: int, first: int, step_key: str, time_key: str | No
         begin, at = at, at + len(line) + 1
         if not line.strip():
             continue
-        found = _object(line)
+        found = object_of(line)
         if isinstance(found, str):
             rejects.append(Reject(begin, found, line, number))
         elif record.KIND in found:
             events.append(Event(found, Reject(begin, "", line, number)))
-        elif (step := _step(found.get(step_key))) is None:
+        elif (step := _step(_at(found, step_key))) is None:
             rejects.append(Reject(begin, _no_step(found, step_key), line, number))
         else:
             try:
@@ -63,11 +63,16 @@ def parse(data: bytes, start: int, first: int, step_key: str, time_key: str | No
     return Lines(pl.DataFrame(columns, schema=POINTS), tuple(events), tuple(rejects), rows, at)
 
 
-def _object(line: bytes) -> dict[str, Any] | str:
+def object_of(line: bytes) -> dict[str, Any] | str:
     """Return the object in *line*, or why there is none."""
     text = line.removeprefix(b"\xef\xbb\xbf")
     try:
-        value = json.loads(text.decode("utf-8"), object_pairs_hook=first_wins)
+        value = json.loads(text.decode("utf-8"))
+        # two quotes for each key and each text, unless a key is repeated: the hook costs 4x
+        if isinstance(value, dict) and text.count(b'"') != 2 * len(value) + 2 * sum(
+            isinstance(item, str) for item in value.values()
+        ):
+            value = json.loads(text.decode("utf-8"), object_pairs_hook=first_wins)
     except UnicodeDecodeError:
         return "not UTF-8"
     except (ValueError, RecursionError):
@@ -83,6 +88,24 @@ def first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def row_of(line: bytes, step_key: str) -> tuple[dict[str, Any], int] | None:
+    """Return the history row in *line* and its step, or None where ``parse`` would find no row."""
+    found = object_of(line)
+    if isinstance(found, str) or record.KIND in found:
+        return None
+    step = _step(_at(found, step_key))
+    return None if step is None else (found, step)
+
+
+def _at(found: dict[str, Any], key: str) -> Any:
+    """Return what stands under *key*, which may be a path into nested objects: ``outer.inner``."""
+    if key in found or "." not in key:
+        return found.get(key)
+    outer, inner = key.split(".", 1)
+    value = found.get(outer)
+    return _at(value, inner) if isinstance(value, dict) else None
+
+
 def _step(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
@@ -90,7 +113,7 @@ def _step(value: Any) -> int | None:
 
 
 def _no_step(found: dict[str, Any], step_key: str) -> str:
-    if step_key not in found:
+    if _at(found, step_key) is None and step_key not in found:
         return f"no {step_key!r}"
     return f"{step_key!r} is not a whole number"
 

@@ -231,13 +231,16 @@ class Piece:
 class Reading:
     """What one read of a file gave. ``end`` is the byte up to which it need not be read again.
 
-    ``parts`` are sorted by (run id, segment id, rank); a file of one run has one.
+    ``parts`` are sorted by (run id, segment id, rank); a file of one run has one. ``anew`` says
+    that what earlier reads gave of this file does not hold, as what it has since shows: these parts
+    are all of it, whatever byte the read began at.
     """
 
     parts: tuple[Part, ...]
     rejects: tuple[Reject, ...] = ()
     end: int = 0
     notes: tuple[str, ...] = ()
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)

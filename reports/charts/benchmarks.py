@@ -9,7 +9,7 @@ import polars as pl
 from reports import theme, words
 from reports.axes import Axes, Metric
 from reports.charts import spec
-from reports.charts.spec import Absent, Chart, Json, Note, col, of_run
+from reports.charts.spec import Absent, Chart, Json, Note, Shown, col, of_run
 from reports.load import Facts
 from reports.series import Rows
 
@@ -45,6 +45,7 @@ def benchmarks(facts: Facts, axes: Axes, rows: Rows) -> Chart:
         sizes_title=f"size: {axes.benchmarks[3].titled}" if len(names) == 4 else "",
         notes=tuple(_notes(names, frame, rows)),
         absent=tuple(_absent(facts, rows, names)),
+        shown=(Shown("benchmarks", tuple(metric.name for metric in axes.benchmarks)),),
         counts={"logged": rows.total("logged"), "drawn": frame.height},
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 from reports import words
 from reports.axes import Axes
 from reports.charts import spec
-from reports.charts.spec import Absent, Chart, Json, Note, col, of_run
+from reports.charts.spec import Absent, Chart, Json, Note, Shown, col, of_run
 from reports.load import Facts
 from reports.series import Rows
 
@@ -29,6 +29,7 @@ def landscape(facts: Facts, axes: Axes, rows: Rows) -> Chart:
         else spec.linear(speed, spec.span(speeds), "tokens/s", tickformat="~s")
     )
     heights = spec.span(frame["accuracy"])
+    names = [metric.name for metric in (axes.mfu, axes.throughput) if metric]
     hover = [
         spec.line("", of_run("status")),
         spec.line("step", col("step"), "int"),
@@ -56,6 +57,7 @@ def landscape(facts: Facts, axes: Axes, rows: Rows) -> Chart:
         colour="stage",
         notes=tuple(_notes(rows)),
         absent=tuple(_absent(facts, rows)),
+        shown=(Shown("landscape", (*names, *axes.accuracies)),),
         counts={"logged": rows.total("logged"), "drawn": frame.height},
     )
 

@@ -15,7 +15,7 @@ import polars as pl
 from reports import theme, words
 from reports.axes import Axes
 from reports.charts import spec
-from reports.charts.spec import Absent, Chart, Json, Note, col, of_run
+from reports.charts.spec import Absent, Chart, Json, Note, Shown, col, of_run
 from reports.load import Facts, Run
 from reports.results import Results
 
@@ -63,6 +63,7 @@ def space(facts: Facts, axes: Axes, found: Results) -> Chart:
         absent=tuple(
             Absent(run.index, _reason(run, named)) for run in facts.runs if run not in placed
         ),
+        shown=(Shown("space", axes.accuracies),),
         counts={"logged": len(facts.runs), "drawn": frame.height},
     )
 

@@ -58,6 +58,15 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """The metrics whose values a table of a chart holds, and when that table is drawn."""
+
+    table: str
+    metrics: tuple[str, ...]
+    when: When | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """One chart: what it draws, of what, and what it says about itself."""
 
@@ -74,6 +83,7 @@ class Chart:
     sizes_title: str = ""
     notes: tuple[Note, ...] = ()
     absent: tuple[Absent, ...] = ()
+    shown: tuple[Shown, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
 
 

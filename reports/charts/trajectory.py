@@ -9,7 +9,7 @@ import polars as pl
 from reports import words
 from reports.axes import Axes, Metric
 from reports.charts import spec
-from reports.charts.spec import Absent, Chart, Json, Note, Option, by, col, ink, of_run
+from reports.charts.spec import Absent, Chart, Json, Note, Option, Shown, by, col, ink, of_run
 from reports.load import Facts
 from reports.results import Results
 from reports.series import MEDIAN_WINDOW, Rows
@@ -49,6 +49,9 @@ def trajectory(facts: Facts, axes: Axes, found: Results, rows: Mapping[str, Rows
             *_shared_notes(axes),
         ),
         absent=tuple(a for loss, r in rows.items() for a in _absent(facts, loss, r, found)),
+        shown=tuple(
+            Shown(table, (loss, *axes.accuracies), ("loss", loss)) for loss, table in tables.items()
+        ),
         counts={"logged": _first(rows, "logged"), "drawn": _drawn(rows)},
     )
 
