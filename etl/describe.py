@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from etl import eras, naming, sources
+from etl.blocks import History
 from etl.project import Settings
 from etl.sources.reading import Facts
 from etl.stitch import Segment
@@ -24,7 +25,7 @@ def run_row(
     run_id: str,
     facts: Sequence[tuple[str, Facts]],
     segments: Sequence[Segment],
-    history: pl.DataFrame,
+    history: History,
     *,
     settings: Settings,
 ) -> Row:
@@ -59,9 +60,9 @@ def run_row(
         "tags": json.dumps(tags) if tags else None,
         "notes": first("notes"),
         "script": first("script"),
-        "points": history.height,
-        "first_step": history["step"].min(),
-        "last_step": history["step"].max(),
+        "points": history.points,
+        "first_step": history.steps[0],
+        "last_step": history.steps[1],
     }
 
 
@@ -111,10 +112,10 @@ def segment_rows(
     run_id: str,
     facts: Sequence[tuple[str, Facts]],
     segments: Sequence[Segment],
-    history: pl.DataFrame,
+    history: History,
 ) -> list[Row]:
     """Return a row for each segment."""
-    counts = dict(history.group_by("segment").len().iter_rows())
+    counts = history.counts("segment")
     rows = []
     for segment in segments:
         own = [f for _, f in facts if (f.segment_id, f.rank) == (segment.segment_id, segment.rank)]
@@ -182,7 +183,7 @@ def _effective(config: Mapping[str, Any]) -> dict[str, Any]:
 def summary_rows(
     run_id: str,
     facts: Sequence[tuple[str, Facts]],
-    history: pl.DataFrame,
+    history: History,
     metric_of: Callable[[str], str],
 ) -> list[Row]:
     """Return last, min, max and best of every metric, and what the run reported beyond these.
@@ -191,9 +192,7 @@ def summary_rows(
     """
     rows: list[Row] = []
     ends: dict[str, float] = {}
-    numbers = history.filter(pl.col("value").is_not_null())
-    for (name,), group in numbers.group_by("metric", maintain_order=True):
-        metric, steps, values = str(name), group["step"], group["value"]
+    for metric, steps, values in history.numbers():
         ends[metric] = values[-1]
         for rule, at in _extremes(metric, values).items():
             place = {"value": values[at], "step": steps[at], "text": None}

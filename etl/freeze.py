@@ -12,10 +12,16 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from etl import schema, snapshot, tables
+from etl import history, layout, schema, snapshot, tables
 from etl.project import Project
 from etl.snapshot import Manifest, Part
-from etl.store import part_frame
+
+_BY_SOURCE = """
+    select source, sum(points)::bigint from (
+        select source, points from store.slots
+        union all select source, 1 from store.long
+    ) group by source order by source
+"""
 
 
 def take(con: duckdb.DuckDBPyConnection, project: Project, now: datetime) -> Manifest:
@@ -24,19 +30,17 @@ def take(con: duckdb.DuckDBPyConnection, project: Project, now: datetime) -> Man
     The same tables give the same id, whenever, wherever and in whatever order they were filled.
     """
     frozen = [name for name in schema.TABLES if name not in ("history", *schema.LOCAL)]
-    parts = tuple(_table_part(con, project, name) for name in frozen)
-    history = tuple(_history_parts(con, project))
-    identity = snapshot.identify(project.name, parts, history)
+    parts = (*(_table_part(con, project, name) for name in frozen), _slots(con, project))
+    of_runs = _history_parts(con, project)
+    identity = snapshot.identify(project.name, parts, of_runs)
     manifest = Manifest(
         snapshot=identity,
         project=project.name,
         created_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         counts=_counts(con),
-        sources=dict(
-            tables.rows(con, "select source, count(*) from history group by source order by source")
-        ),
+        sources=dict(tables.rows(con, _BY_SOURCE)),
         tables=parts,
-        history=history,
+        history=of_runs,
         inputs=tuple(_inputs(con)),
         versions=_versions(),
     )
@@ -66,8 +70,8 @@ def current(con: duckdb.DuckDBPyConnection, project: Project) -> str | None:
     if not path.exists() or not path.stat().st_size:
         return None
     manifest = snapshot.read_manifest(project, identity)
-    parts = {part.digest for part in (*manifest.tables, *manifest.history)}
-    return identity if all(snapshot.has_part(project.parts, d) for d in parts) else None
+    whole = all(snapshot.has_part(project.parts, part.digest) for part in manifest.parts)
+    return identity if whole else None
 
 
 def _table_part(con: duckdb.DuckDBPyConnection, project: Project, name: str) -> Part:
@@ -76,30 +80,40 @@ def _table_part(con: duckdb.DuckDBPyConnection, project: Project, name: str) -> 
     # distinct: a copy of a file is quarantined twice, and is the same content
     query = f"select distinct {listed} from {name}"
     frame = tables.frame(con, query).sort(*_order(name, columns), nulls_last=False)
-    return snapshot.write_part(project.parts, name, frame)
+    return _written(project, name, frame)
+
+
+def _slots(con: duckdb.DuckDBPyConnection, project: Project) -> Part:
+    listed = ", ".join(layout.PARTS["slots"])
+    query = f"select {listed} from store.slots order by run_id, place, slot"
+    return _written(project, "slots", tables.frame(con, query))
+
+
+def _written(project: Project, name: str, frame: pl.DataFrame) -> Part:
+    part = Part(name, snapshot.digest(frame), frame.height)
+    snapshot.write_part(project.parts, part, lambda: frame)
+    return part
 
 
 def _order(name: str, columns: list[str]) -> list[str]:
     return [*schema.SORT[name], *(c for c in columns if c not in schema.SORT[name])]
 
 
-def _history_parts(con: duckdb.DuckDBPyConnection, project: Project) -> list[Part]:
-    parts = []
-    query = "select run_id, digest, rows from store.parts order by run_id"
-    for run_id, digest, rows in tables.rows(con, query):
-        part = Part(run_id, digest, rows)
-        if not snapshot.has_part(project.parts, digest):  # someone removed it
-            select = "select * exclude (run_id) from history where run_id = ? order by metric, step"
-            frame = part_frame(run_id, tables.frame(con, select, run_id))
-            part = snapshot.write_part(project.parts, run_id, frame)
-        parts.append(part)
+def _history_parts(con: duckdb.DuckDBPyConnection, project: Project) -> dict[str, tuple[Part, ...]]:
+    found = tables.rows(con, "select kind, run_id, digest, rows from store.parts order by run_id")
+    parts: dict[str, tuple[Part, ...]] = {}
+    for kind in snapshot.HISTORY:
+        parts[kind] = tuple(Part(*rest) for of, *rest in found if of == kind)
+        for part in parts[kind]:
+            if not snapshot.has_part(project.parts, part.digest):  # someone removed it
+                history.write_parts(project.parts, part.key, history.read(con, part.key))
     return parts
 
 
 def _counts(con: duckdb.DuckDBPyConnection) -> Mapping[str, int]:
     queries = {
         "runs": "select count(*) from runs",
-        "points": "select coalesce(sum(rows), 0)::bigint from store.parts",
+        "points": "select coalesce(sum(points), 0)::bigint from store.measured",
         "metrics": "select count(*) from metrics",
         "quarantined": "select count(*) from quarantine",
     }

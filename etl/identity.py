@@ -17,12 +17,14 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from etl import naming, sources
 from etl.describe import flat
 from etl.ledger import Holding
 from etl.project import Settings
+from etl.sources.reading import KEY
 
 # How sure a reason is; of two runs with the same figure neither is taken.
 _VALUES, _VALUE_AND_WORD, _NAME, _TAG, _LAST_STEP = 5, 4, 3, 2, 1
@@ -62,21 +64,55 @@ class Claim:
     values: dict[str, dict[int, float]] = field(default_factory=dict)
 
 
-def sample(points: pl.DataFrame, before: Mapping[str, Mapping[int, float]]) -> dict[str, Any]:
-    """Return a few values of *points* (POINTS) and *before*: those at the roundest steps.
+def sample(
+    points: pl.DataFrame,
+    before: Mapping[str, Mapping[int, float]],
+    rows: pl.DataFrame | None = None,
+) -> dict[str, Any]:
+    """Return a few values of a part's *points* and *rows* and of those *before*.
 
     Programs log at multiples of something, so that two logs of one run share their round steps.
     """
     found: dict[str, dict[int, float]] = {key: dict(at) for key, at in before.items()}
-    keys = sorted(set(points["key"].unique()) | set(found), key=_telling)[:_KEYS]
+    wide = [] if rows is None else [name.removeprefix(KEY) for name in rows.columns[2:]]
+    keys = sorted({*points["key"].unique(), *wide, *found}, key=_telling)[:_KEYS]
     numbers = points.filter(pl.col("key").is_in(keys) & pl.col("value").is_finite())
     for (key,), group in numbers.group_by("key", maintain_order=True):
         steps, values = group["step"].to_numpy(), group["value"].to_numpy()
-        chosen = np.lexsort((steps, -np.gcd(steps, 1_000_000)))[: 4 * _STEPS]
-        place = found.setdefault(str(key), {})
-        for at in sorted(chosen.tolist()):  # the later of two values at one step stands
-            place[int(steps[at])] = float(values[at])
+        found.setdefault(str(key), {}).update(_few(steps, values, _order(steps)))
+    if rows is not None:
+        steps = rows["step"].to_numpy()
+        order = _order(steps)  # one for all keys without gaps
+        for key in sorted(set(keys) & set(wide)):
+            values = rows[KEY + key].to_numpy()  # NULL is NaN
+            there = np.isfinite(values)
+            if there.all():
+                few = _few(steps, values, order)
+            elif there.any():
+                few = _few(steps[there], values[there], _order(steps[there]))
+            else:
+                continue
+            found.setdefault(key, {}).update(few)
     return {key: _roundest(found[key]) for key in keys if key in found}
+
+
+def _order(steps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return where the roundest of *steps* stand, in their order."""
+    weight = np.gcd(steps, 1_000_000)
+    if len(steps) > 4 * _STEPS:  # only those that can be among the chosen are worth sorting
+        least = np.partition(weight, -4 * _STEPS)[-4 * _STEPS]
+        near = np.flatnonzero(weight >= least)
+    else:
+        near = np.arange(len(steps))
+    chosen = near[np.lexsort((steps[near], -weight[near]))[: 4 * _STEPS]]
+    return np.sort(chosen)
+
+
+def _few(
+    steps: npt.NDArray[np.int64], values: npt.NDArray[np.float64], order: npt.NDArray[np.int64]
+) -> dict[int, float]:
+    """Return the values at *order*; the later of two values at one step stands."""
+    return dict(zip(steps[order].tolist(), values[order].tolist(), strict=True))
 
 
 def _roundest(values: Mapping[int, float]) -> dict[int, float]:

@@ -134,8 +134,9 @@ class Ingest:
         ledger.put(self.con, entry, held)
         quarantine.put(self.con, name, reading.rejects, since=0 if reading.anew else start)
         for part in reading.parts if source else ():
-            self.held[part.facts.run_id].append(Piece.of(source.kind, part))  # type: ignore[union-attr]
-            self.holding += part.points.height
+            piece = Piece.of(source.kind, part)  # type: ignore[union-attr]
+            self.held[part.facts.run_id].append(piece)
+            self.holding += piece.count
         return entry
 
     def _held(
@@ -147,7 +148,7 @@ class Ingest:
         for part in reading.parts if source else ():
             facts = part.facts
             was = before.get((facts.run_id, facts.segment_id, facts.rank))
-            sample = identity.sample(part.points, was.sample if was else {})
+            sample = identity.sample(part.points, was.sample if was else {}, part.rows)
             run_id = was.run_id if was else self.runs.get(facts.run_id, facts.run_id)
             held.append(Holding(name, source.kind, run_id, facts, sample))  # type: ignore[union-attr]
         return held

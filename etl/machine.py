@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import duckdb
 import polars as pl
 
-from etl import merge, sources, tables
+from etl import blocks, sources, tables
 from etl.sources.reading import Piece
 from etl.stitch import Segment
 
@@ -55,7 +55,7 @@ def _rows(piece: Piece, table: str, segments: Sequence[Segment]) -> pl.DataFrame
     place = (piece.facts.segment_id, piece.facts.rank)
     index = next((s.index for s in segments if (s.segment_id, s.rank) == place), 0)
     rows = frame.with_columns(
-        ts=merge.date("ts"),
+        ts=blocks.date("ts"),
         segment=pl.lit(index, dtype=pl.Int32),
         source=pl.lit(piece.source),
     )

@@ -2,29 +2,34 @@
 
 A part's name is a hash of its values in canonical order, never of Parquet's bytes, so that neither
 order, time, path, machine nor library version changes it. A part that exists is not written again.
+A run's history is up to two parts, of wide and of long rows, as ``layout`` says; the part ``slots``
+says for all runs which metric stands where.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import duckdb
 import numpy as np
 import polars as pl
 
-from etl import schema
+from etl import layout, schema
 from etl.errors import NoDataError, UsageError
 from etl.project import Project
 
-FORMAT = 1
+FORMAT = 2
+HISTORY = ("wide", "long")  # the kinds of a run's parts
+Compression = Literal["zstd", "uncompressed"]
 POINTER = "latest"
 TEMPORARY = ".tmp"
 
@@ -48,9 +53,14 @@ class Manifest:
     counts: Mapping[str, int]
     sources: Mapping[str, int]  # points by source
     tables: tuple[Part, ...]
-    history: tuple[Part, ...]
+    history: Mapping[str, tuple[Part, ...]]  # by kind
     inputs: tuple[Mapping[str, Any], ...]
     versions: Mapping[str, str]
+
+    @property
+    def parts(self) -> list[Part]:
+        """All parts."""
+        return [*self.tables, *(part for kind in HISTORY for part in self.history[kind])]
 
 
 def digest(frame: pl.DataFrame) -> str:
@@ -61,7 +71,10 @@ def digest(frame: pl.DataFrame) -> str:
         if column.null_count() == len(column):
             state.update(b"null")
             continue
-        state.update(np.packbits(column.is_null().to_numpy()).tobytes())
+        if column.has_nulls():
+            state.update(np.packbits(column.is_null().to_numpy()).tobytes())
+        else:
+            state.update(b"whole")
         if column.dtype == pl.String:
             # sorted tables repeat their texts: hash each run of equal ones once
             runs = column.fill_null("").rle().struct.unnest()
@@ -70,23 +83,25 @@ def digest(frame: pl.DataFrame) -> str:
             state.update(np.array([len(text) for text in texts], dtype="<i8").tobytes())
             state.update(b"".join(texts))
         elif column.dtype == pl.Float64:
-            values = column.fill_null(0.0).to_numpy().astype("<f8")
-            state.update(np.where(np.isnan(values), np.nan, values).tobytes())
+            values = column.fill_null(0.0).to_numpy().astype("<f8", copy=False)
+            if math.isnan(values.sum()):  # also of inf - inf; any NaN is the same NaN
+                values = np.where(np.isnan(values), np.nan, values)
+            state.update(np.ascontiguousarray(values).data)
         else:
             numbers = column.to_physical().cast(pl.Int64).fill_null(0)
-            state.update(numbers.to_numpy().astype("<i8").tobytes())
+            values = numbers.to_numpy().astype("<i8", copy=False)
+            state.update(np.ascontiguousarray(values).data)
     return state.hexdigest()
 
 
-def write_part(folder: Path, key: str, frame: pl.DataFrame) -> Part:
-    """Write *frame*, which is in canonical order, as a part, unless that content is there."""
-    name = digest(frame)
-    path = folder / f"{name}.parquet"
-    if not has_part(folder, name):
+def write_part(
+    folder: Path, part: Part, frame: Callable[[], pl.DataFrame], compression: Compression = "zstd"
+) -> None:
+    """Write *part*, whose rows *frame* gives in canonical order, unless that content is there."""
+    if not has_part(folder, part.digest):
         folder.mkdir(parents=True, exist_ok=True)
-        with written(path) as file:
-            frame.write_parquet(file, compression="zstd", statistics=True)
-    return Part(key, name, frame.height)
+        with written(folder / f"{part.digest}.parquet") as file:
+            frame().write_parquet(file, compression=compression, statistics=True)
 
 
 def has_part(folder: Path, name: str) -> bool:
@@ -118,11 +133,12 @@ def sweep(folders: Iterable[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def identify(project: str, tables: tuple[Part, ...], history: tuple[Part, ...]) -> str:
+def identify(
+    project: str, tables: tuple[Part, ...], history: Mapping[str, tuple[Part, ...]]
+) -> str:
     """Return the snapshot id: a hash of the project's name and of all its parts."""
-    parts = [
-        f"{kind}:{p.key}:{p.digest}" for kind, ps in (("t", tables), ("h", history)) for p in ps
-    ]
+    kinds = {"table": tables, **history}
+    parts = [f"{kind}:{p.key}:{p.digest}" for kind, some in kinds.items() for p in some]
     content = "\n".join([f"runatlas {FORMAT} {project}", *sorted(parts)])
     return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
@@ -139,7 +155,10 @@ def write_manifest(project: Project, manifest: Manifest) -> Path:
             "counts": dict(manifest.counts),
             "sources": dict(manifest.sources),
             "tables": [[p.key, p.digest, p.rows] for p in manifest.tables],
-            "history": [[p.key, p.digest, p.rows] for p in manifest.history],
+            "history": {
+                kind: [[p.key, p.digest, p.rows] for p in manifest.history[kind]]
+                for kind in HISTORY
+            },
             "inputs": [dict(item) for item in manifest.inputs],
             "versions": dict(manifest.versions),
         }
@@ -198,7 +217,9 @@ def read_manifest(project: Project, snapshot: str = POINTER) -> Manifest:
         counts=document["counts"],
         sources=document["sources"],
         tables=tuple(Part(*part) for part in document["tables"]),
-        history=tuple(Part(*part) for part in document["history"]),
+        history={
+            kind: tuple(Part(*part) for part in document["history"][kind]) for kind in HISTORY
+        },
         inputs=tuple(document["inputs"]),
         versions=document["versions"],
     )
@@ -222,11 +243,7 @@ def connect(project: Project, manifest: Manifest) -> duckdb.DuckDBPyConnection:
     Raises:
         UsageError: a part of the snapshot is not there.
     """
-    missing = [
-        part.digest
-        for part in (*manifest.tables, *manifest.history)
-        if not has_part(project.parts, part.digest)
-    ]
+    missing = [p.digest for p in manifest.parts if not has_part(project.parts, p.digest)]
     if missing:
         raise UsageError(
             f"{len(missing)} parts of snapshot {manifest.snapshot} are not there",
@@ -236,20 +253,24 @@ def connect(project: Project, manifest: Manifest) -> duckdb.DuckDBPyConnection:
         )
     connection = duckdb.connect()
     connection.execute("set timezone = 'UTC'").fetchall()
-    groups: dict[str, list[str]] = {name: [] for name in schema.TABLES}
+    groups: dict[str, list[str]] = {name: [] for name in (*schema.TABLES, *layout.PARTS)}
     for part in manifest.tables:
         groups.setdefault(part.key, []).append(part.digest)
-    groups["history"] = [part.digest for part in manifest.history]
+    for kind in HISTORY:
+        groups[kind] = [part.digest for part in manifest.history[kind]]
+    del groups["history"]
     for name, digests in groups.items():
-        connection.execute(
-            _view(name, [project.parts / f"{d}.parquet" for d in digests])
-        ).fetchall()
+        paths = [project.parts / f"{digest}.parquet" for digest in digests]
+        connection.execute(_view(name, paths)).fetchall()
+    query = layout.view("slots", "wide", "long", "s.run_id = w.run_id and s.place = w.place")
+    connection.execute(f"create view history as {query}").fetchall()
     return connection
 
 
 def _view(name: str, paths: list[Path]) -> str:
     if not paths:
-        columns = ", ".join(f"null::{kind} as {c}" for c, kind in schema.TABLES[name].items())
+        kinds = {**schema.TABLES, **layout.PARTS}[name]
+        columns = ", ".join(f"null::{kind} as {column}" for column, kind in kinds.items())
         return f"create view {name} as select {columns} where false"
     quoted = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
     return f"create view {name} as select * from read_parquet([{quoted}])"

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import duckdb
 import polars as pl
 
-from etl import describe, ledger, machine, merge, naming, schema, snapshot, sources, tables
+from etl import blocks, describe, history, ledger, machine, merge, naming, sources, tables
+from etl.blocks import History
 from etl.project import Project, Settings
 from etl.sources.reading import Facts, Piece
 from etl.stitch import Segment, stitch, telling
@@ -47,9 +48,7 @@ class Store:
         held = ledger.holdings(self.con, run_id)
         facts = describe.ordered([(h.kind, h.facts) for h in held], PRECEDENCE)
         segments = stitch(telling(facts, sources.BY_KIND))
-        names = ", ".join(merge.HISTORY)
-        query = f"select {names} from store.history where run_id = ? order by metric, step"
-        before = tables.frame(self.con, query, run_id)
+        before = history.read(self.con, run_id)
         existing, anew = before, pieces is None or self._moved(run_id, segments, len(facts))
         if pieces is None or anew:
             pieces, lost = read_again(held)
@@ -58,17 +57,16 @@ class Store:
         fitting, notes = _fitting(run_id, pieces, facts)
         arriving = [self._history(piece, segments) for piece in fitting]
         merged = merge.merge(existing, arriving, segments, PRECEDENCE)
+        history.write(self.con, run_id, before, merged.history)
         self._write(run_id, facts, segments, merged, anew=anew)
         machine.write(self.con, run_id, pieces, segments, anew=anew)
-        keys = ["metric", "step"]
-        fresh = (
-            merged.history.join(before, on=keys, how="anti") if before.height else merged.history
-        )
-        return fresh.height, [*notes, *_notes(run_id, facts)]
+        new_points = blocks.added(merged.history, before)
+        return new_points, [*notes, *_notes(run_id, facts)]
 
     def drop(self, run_id: str) -> None:
         """Forget a run that turned out to be another one."""
-        for table in ("history", *_OF_RUN):
+        history.drop(self.con, run_id)
+        for table in _OF_RUN:
             tables.rows(self.con, f"delete from store.{table} where run_id = ?", run_id)
 
     def _moved(self, run_id: str, segments: list[Segment], files: int) -> bool:
@@ -94,11 +92,14 @@ class Store:
     def _kept(
         self,
         run_id: str,
-        before: pl.DataFrame,
+        stored: History,
         lost: Sequence[ledger.Holding],
         segments: list[Segment],
-    ) -> pl.DataFrame:
-        """Return the rows of *before* that came from *lost* files, as they would be read now."""
+    ) -> History:
+        """Return the points of *stored* that came from *lost* files, as they would be read now."""
+        if not lost:
+            return blocks.NOTHING
+        before = stored.melted()
         old = self._segments(run_id)
         now = {(s.segment_id, s.rank): s for s in segments}
         query = "select metric, key from store.keys where run_id = ? and source = ?"
@@ -117,16 +118,17 @@ class Store:
                 before.filter(own & (pl.col("source") == held.kind)).with_columns(
                     metric=pl.col("metric").replace(names),
                     step=pl.col("step") + (segment.shift - shift if segment else 0),
-                    segment=merge.index_of(segment or segments),
+                    segment=blocks.index_of(segment or segments),
                 )
             )
-        return pl.concat(frames).unique(["metric", "step"], keep="last", maintain_order=True)
+        rows = pl.concat(frames).unique(["metric", "step"], keep="last", maintain_order=True)
+        return History((), rows)
 
-    def _history(self, piece: Piece, segments: list[Segment]) -> pl.DataFrame:
+    def _history(self, piece: Piece, segments: list[Segment]) -> History:
         place = (piece.facts.segment_id, piece.facts.rank)
         own = [s for s in segments if (s.segment_id, s.rank) == place]
         segment = own[0] if own else segments
-        return merge.from_points(piece.points, piece.source, segment, self._metric_of(piece.facts))
+        return merge.of_piece(piece, segment, self._metric_of(piece.facts))
 
     def _metric_of(self, facts: Facts) -> Callable[[str], str]:
         return lambda key: naming.metric_of(key, facts, self.settings.aliases)
@@ -140,26 +142,33 @@ class Store:
         *,
         anew: bool,
     ) -> None:
-        con, history = self.con, merged.history
+        con, found = self.con, merged.history
         metric_of = self._metric_of(facts[0][1])
         row = describe.run_row(
-            self.project.name, run_id, facts, segments, history, settings=self.settings
+            self.project.name, run_id, facts, segments, found, settings=self.settings
         )
         tables.replace(con, "runs", run_id, [row])
-        segment_rows = describe.segment_rows(run_id, facts, segments, history)
+        segment_rows = describe.segment_rows(run_id, facts, segments, found)
         tables.replace(con, "segments", run_id, segment_rows)
         tables.replace(con, "config", run_id, describe.config_rows(run_id, facts))
-        summary = describe.summary_rows(run_id, facts, history, metric_of)
-        tables.replace_frame(con, "summary", run_id, _small("summary", summary))
+        summary = describe.summary_rows(run_id, facts, found, metric_of)
+        tables.replace(con, "summary", run_id, summary)
         keys = describe.key_rows(run_id, facts, metric_of)
         tables.replace(con, "keys", run_id, keys)
-        tables.replace_frame(con, "history", run_id, history)
         self._write_differing(run_id, merged, anew=anew)
-        measured = history.group_by("metric").len("points").sort("metric")
-        tables.replace_frame(con, "measured", run_id, measured)
-        part = snapshot.write_part(self.project.parts, run_id, part_frame(run_id, history))
-        tables.rows(con, "delete from store.parts where run_id = ?", run_id)
-        tables.rows(con, "insert into store.parts values (?, ?, ?)", run_id, part.digest, part.rows)
+        counts = found.counts("metric").items()
+        measured = [{"run_id": run_id, "metric": m, "points": count} for m, count in counts]
+        tables.replace(con, "measured", run_id, measured)
+        parts = history.write_parts(self.project.parts, run_id, found)
+        tables.replace(
+            con,
+            "parts",
+            run_id,
+            [
+                {"run_id": run_id, "kind": kind, "digest": part.digest, "rows": part.rows}
+                for kind, part in parts
+            ],
+        )
 
     def _write_differing(self, run_id: str, merged: merge.Merged, *, anew: bool) -> None:
         names = ", ".join(merged.differing.columns)
@@ -167,7 +176,8 @@ class Store:
         known = tables.frame(self.con, query, run_id)
         rows = merged.differing if anew else pl.concat([known, merged.differing])
         if rows.height:  # against what stands now
-            stands = merged.history.select("metric", "step", "source")
+            metrics = sorted(rows["metric"].unique())
+            stands = merged.history.of(metrics).select("metric", "step", "source")
             rows = rows.join(stands, on=["metric", "step", "source"], how="semi")
             place = ["metric", "step", "source", "other"]
             rows = rows.unique(place, keep="last", maintain_order=True).sort(place)
@@ -213,7 +223,7 @@ def _fitting(
     fitting, notes = [], []
     for piece in pieces:
         if named and piece.facts.log_index_steps and not sources.BY_KIND[piece.source].processes:
-            count = piece.points.height
+            count = piece.count
             notes.append(
                 f"run {run_id}: {count:,} points of {piece.source} are left out: their steps count"
                 " log calls, and other files of the run name its steps"
@@ -223,11 +233,6 @@ def _fitting(
     return fitting, notes
 
 
-def part_frame(run_id: str, history: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of a run's history part, in canonical order."""
-    return history.select(pl.lit(run_id).alias("run_id"), *merge.HISTORY)
-
-
 def _notes(run_id: str, facts: Sequence[tuple[str, Facts]]) -> list[str]:
     stages = sorted({fact.stage for _, fact in facts if fact.stage})
     if len(stages) < 2:
@@ -235,10 +240,3 @@ def _notes(run_id: str, facts: Sequence[tuple[str, Facts]]) -> list[str]:
     stated = " and ".join(stages)
     fix = "give each stage a run id of its own"
     return [f"run {run_id}: its logs state stages {stated}, of which the later stands; {fix}"]
-
-
-def _small(table: str, values: list[describe.Row]) -> pl.DataFrame:
-    """Return rows of a small table as a frame without its run id."""
-    kinds = {"VARCHAR": pl.String, "DOUBLE": pl.Float64, "BIGINT": pl.Int64}
-    columns = {name: kinds[kind] for name, kind in schema.TABLES[table].items()}
-    return pl.DataFrame(values, schema=columns, orient="row").drop("run_id")

@@ -1,24 +1,26 @@
 """The DuckDB file of a project: its stored tables, and the views that people query.
 
 ``history`` is stored in the file although the snapshot's parts hold the same rows: one trajectory
-takes 4 ms from the table and 78 ms from Parquet (84M points, measured), and the file is whole when
-it is copied alone. There is no primary key, which would make loading three times as slow and the
-file 2.6 times as large (measured); what is written is unique and sorted by (run, metric, step).
+takes 10 ms from the tables and 78 ms from Parquet (84M points, measured), and the file is whole
+when it is copied alone. It is a view over the tables of ``layout``. There is no primary key, which
+would make loading three times as slow and the file 2.6 times as large (measured); what is written
+is unique.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import polars as pl
 
-from etl import schema
+from etl import layout, schema
 from etl.errors import LockedError, RunatlasError, UsageError
 
 _EXTRA: dict[str, dict[str, str]] = {
+    **layout.TABLES,
     "differing": {
         "run_id": "VARCHAR",
         "metric": "VARCHAR",
@@ -29,7 +31,7 @@ _EXTRA: dict[str, dict[str, str]] = {
         "other_value": "DOUBLE",
     },
     "measured": {"run_id": "VARCHAR", "metric": "VARCHAR", "points": "BIGINT"},
-    "parts": {"run_id": "VARCHAR", "digest": "VARCHAR", "rows": "BIGINT"},
+    "parts": {"run_id": "VARCHAR", "kind": "VARCHAR", "digest": "VARCHAR", "rows": "BIGINT"},
     "files": {
         "path": "VARCHAR",
         "kind": "VARCHAR",
@@ -61,9 +63,11 @@ _EXTRA: dict[str, dict[str, str]] = {
     },
     "meta": {"version": "INTEGER", "rules": "VARCHAR", "step_key": "VARCHAR"},
 }
-_DERIVED = ("config", "metrics", "disagreements")
+_DERIVED = ("config", "history", "metrics", "disagreements")
+_MADE = ("history", "disagreements")  # with no table of their own
 
 _VIEWS = {
+    "history": layout.view("store.slots", "store.wide", "store.long", "s.block = w.block"),
     "config": """
         select run_id, key, value, number, kind from store.config
         union all select run_id, key, value, number, 'effective' from store.inherited
@@ -164,7 +168,7 @@ def _create(con: duckdb.DuckDBPyConnection) -> None:
     rows(con, "begin")
     rows(con, "create schema store")
     for name, columns in {**schema.TABLES, **_EXTRA}.items():
-        if name == "disagreements":
+        if name in _MADE:
             continue
         counted = ("runs", "points") if name == "metrics" else ()  # by the view
         listed = ", ".join(f"{c} {kind}" for c, kind in columns.items() if c not in counted)
@@ -184,12 +188,10 @@ def replace(
     """Make *values* the rows that *run_id* has in one of the small tables."""
     rows(con, f"delete from store.{table} where run_id = ?", run_id)
     if values:
-        columns = list({**schema.TABLES, **_EXTRA}[table])
-        marks = ", ".join("?" for _ in columns)
-        con.executemany(
-            f"insert into store.{table} ({', '.join(columns)}) values ({marks})",
-            [[value[column] for column in columns] for value in values],
-        ).fetchall()
+        kinds = {**schema.TABLES, **_EXTRA}[table]
+        columns = {name: [value[name] for value in values] for name in kinds}
+        schemas = {name: _KINDS[kind]() for name, kind in kinds.items()}
+        insert(con, table, pl.DataFrame(columns, schema=schemas))
 
 
 def replace_frame(
@@ -198,11 +200,22 @@ def replace_frame(
     """Make the rows of *values* those that *run_id* has in *table*, in their order."""
     rows(con, f"delete from store.{table} where run_id = ?", run_id)
     if values.height:
-        names = ", ".join(values.columns)
-        con.register("arriving", values)
-        rows(
-            con,
-            f"insert into store.{table} (run_id, {names}) select ?, {names} from arriving",
-            run_id,
-        )
-        con.unregister("arriving")
+        insert(con, table, values.with_columns(run_id=pl.lit(run_id)))
+
+
+def insert(con: duckdb.DuckDBPyConnection, table: str, values: pl.DataFrame) -> None:
+    """Add the rows of *values* to *table*, in their order."""
+    names = ", ".join(values.columns)
+    con.register("arriving", values)
+    rows(con, f"insert into store.{table} ({names}) select {names} from arriving")
+    con.unregister("arriving")
+
+
+_KINDS: dict[str, Callable[[], pl.DataType]] = {
+    "VARCHAR": pl.String,
+    "DOUBLE": pl.Float64,
+    "BIGINT": pl.Int64,
+    "INTEGER": pl.Int32,
+    "BOOLEAN": pl.Boolean,
+    "TIMESTAMP": lambda: pl.Datetime("us"),
+}

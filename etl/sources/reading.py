@@ -27,6 +27,9 @@ TELEMETRY = pl.Schema({"key": pl.String, "ts": pl.Float64, "value": pl.Float64})
 # What a run printed, a row for each line.
 CONSOLE = pl.Schema({"line": pl.Int64, "ts": pl.Float64, "text": pl.String})
 
+# What stands before a key as the name of a column of rows, which have columns step and ts, too.
+KEY = "="
+
 HEAD_BYTES = 64 * 1024  # what a source sees of a file to recognise it
 STEP_KEYS = ("step", "_step", "iter", "iteration", "global_step", "trainer/global_step")
 TIME_KEYS = ("_ts", "_timestamp", "timestamp")
@@ -125,13 +128,29 @@ class Facts:
         values = json.loads(text)
         return cls(**{**values, "tags": tuple(values["tags"])})
 
-    def counted(self, rows: int, points: pl.DataFrame, roles: dict[str, str]) -> Facts:
-        """Return the facts with what *rows* more rows, holding *points*, add to the counts."""
+    def counted(
+        self,
+        rows: int,
+        points: pl.DataFrame,
+        roles: dict[str, str],
+        wide: pl.DataFrame | None = None,
+    ) -> Facts:
+        """Return the facts with what *rows* more rows add to the counts.
+
+        Those rows hold *points* and *wide* ones, as ``Part.points`` and ``Part.rows`` have them.
+        """
         keys = dict(self.keys)
-        for key, count in points.group_by("key").len().sort("key").iter_rows():
-            keys[key] = keys.get(key, 0) + count
-        steps = [s for s in (self.first_step, points["step"].min()) if isinstance(s, int)]
-        lasts = [s for s in (self.last_step, points["step"].max()) if isinstance(s, int)]
+        counts = dict(points.group_by("key").len().sort("key").iter_rows())
+        measured = [points["step"]]
+        if wide is not None:
+            values = wide.get_columns()[2:]
+            counts |= {v.name.removeprefix(KEY): len(v) - v.null_count() for v in values}
+            measured.append(_measured_steps(wide))
+        for key, count in sorted(counts.items()):
+            if count:
+                keys[key] = keys.get(key, 0) + count
+        steps = [s for s in (self.first_step, *(m.min() for m in measured)) if isinstance(s, int)]
+        lasts = [s for s in (self.last_step, *(m.max() for m in measured)) if isinstance(s, int)]
         said = points.filter(pl.col("key") == SAID_STAGE)["text"].drop_nulls()
         stage = self.stage or (said[0] if len(said) else None)
         return dataclasses.replace(
@@ -144,6 +163,15 @@ class Facts:
             first_step=min(steps, default=None),
             last_step=max(lasts, default=None),
         )
+
+
+def _measured_steps(rows: pl.DataFrame) -> pl.Series:
+    """Return the steps of the rows that hold any value."""
+    values = rows.get_columns()[2:]
+    if any(not value.has_nulls() for value in values):
+        return rows["step"]
+    there = pl.any_horizontal(pl.col(v.name).is_not_null() for v in values)
+    return rows.filter(there)["step"] if values else rows["step"].clear()
 
 
 _TEXTS = (
@@ -203,12 +231,18 @@ def no_points() -> pl.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one file holds of one run: facts, ``points`` (POINTS), TELEMETRY and CONSOLE rows."""
+    """What one file holds of one run: facts, ``points`` (POINTS), TELEMETRY and CONSOLE rows.
+
+    A source of many points gives ``rows`` instead, in file order, and as ``points`` only what is
+    text: a frame with step (Int64), ts (Float64, seconds), and a Float64 column ``=key`` for each
+    key, which is NULL where there is no point. No key is in both.
+    """
 
     facts: Facts
     points: pl.DataFrame = field(default_factory=no_points)
     telemetry: pl.DataFrame | None = None
     console: pl.DataFrame | None = None
+    rows: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +254,20 @@ class Piece:
     points: pl.DataFrame
     telemetry: pl.DataFrame | None = None
     console: pl.DataFrame | None = None
+    rows: pl.DataFrame | None = None
 
     @classmethod
     def of(cls, source: str, part: Part) -> Piece:
         """Return *part*, which *source* gave."""
-        return cls(source, part.facts, part.points, part.telemetry, part.console)
+        return cls(source, part.facts, part.points, part.telemetry, part.console, part.rows)
+
+    @property
+    def count(self) -> int:
+        """How many points it holds."""
+        if self.rows is None:
+            return self.points.height
+        columns = self.rows.get_columns()[2:]
+        return self.points.height + sum(len(c) - c.null_count() for c in columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl import merge
-from etl.sources.reading import POINTS, Facts
+from etl import blocks, merge
+from etl.blocks import NOTHING
+from etl.sources.reading import KEY, POINTS, Facts, Piece, no_points
 from etl.stitch import stitch
 
 PRECEDENCE = {"hooks-jsonl": 60, "wandb-offline": 50}
@@ -21,14 +22,26 @@ FACTS = [
 SEGMENTS = stitch(FACTS)
 
 
-def file_of(source, segment, values):
-    """History rows of one file: steps of one segment, whose value says where it is from."""
-    points = pl.DataFrame(
-        [("loss", step, value, None, 1.8e9 + step) for step, value in values.items()],
-        schema=POINTS,
-        orient="row",
-    )
-    return merge.from_points(points, source, SEGMENTS[segment], lambda key: key)
+def file_of(source, segment, values, *, wide=False, metrics=("loss",)):
+    """History of one file: steps of one segment, whose value says where it is from."""
+    rows = [
+        (metric, step, value, None, 1.8e9 + step)
+        for step, value in values.items()
+        for metric in metrics
+    ]
+    points = pl.DataFrame(rows, schema=POINTS, orient="row")
+    facts = FACTS[segment]
+    piece = Piece(source, facts, points)
+    if wide:
+        piece = Piece(source, facts, no_points(), rows=pivoted(points))
+    return merge.of_piece(piece, SEGMENTS[segment], lambda key: key)
+
+
+def pivoted(points):
+    """The same points as a source gives them in columns: a row for each of them."""
+    keys = sorted(points["key"].unique())
+    columns = [pl.when(pl.col("key") == key).then("value").alias(KEY + key) for key in keys]
+    return points.select("step", "ts", *columns)
 
 
 FILES = st.lists(
@@ -37,17 +50,18 @@ FILES = st.lists(
         st.sampled_from(sorted(PRECEDENCE)),
         st.integers(0, 2),
         st.dictionaries(st.integers(0, 15), st.sampled_from([1.0, 2.0, math.nan]), max_size=8),
+        wide=st.booleans(),
     ),
     min_size=1,
     max_size=5,
 )
 
 
-def merged(files):
+def merged(files, least=4):
     """Merge *files* one after the other, as syncs would."""
-    history = pl.DataFrame(schema=merge.HISTORY)
+    history = NOTHING
     for file in files:
-        history = merge.merge(history, [file], SEGMENTS, PRECEDENCE).history
+        history = merge.merge(history, [file], SEGMENTS, PRECEDENCE, least).history
     return history
 
 
@@ -55,7 +69,7 @@ def best(files):
     """The rule in words: latest segment that stands, then the better source."""
     found = {}
     for file in files:
-        for row in file.rows(named=True):
+        for row in file.melted().rows(named=True):
             limit = SEGMENTS[row["segment"]].abandoned_from
             if limit is not None and row["step"] >= limit:
                 continue
@@ -66,7 +80,20 @@ def best(files):
 
 
 def places(history):
-    return {row["step"]: (row["segment"], row["source"]) for row in history.rows(named=True)}
+    return {
+        row["step"]: (row["segment"], row["source"]) for row in history.melted().rows(named=True)
+    }
+
+
+def same(one, two):
+    """Whether two histories are the same points in the same form."""
+    shapes = [[(b.segment, b.source, b.metrics) for b in h.blocks] for h in (one, two)]
+    frames = zip(one.blocks, two.blocks, strict=False)
+    return (
+        shapes[0] == shapes[1]
+        and one.long.equals(two.long)
+        and all(a.frame.equals(b.frame) for a, b in frames)
+    )
 
 
 def test_segments_are_stitched_at_the_step_they_resumed_from():
@@ -87,30 +114,81 @@ def test_the_best_value_of_each_point_stands(files):
 def test_merging_is_order_free_and_idempotent(data):
     """Any permutation, with any file any number of times, gives the same points."""
     files = data.draw(FILES)
-    unlike = {(f["source"][0], f["segment"][0]): f for f in files if f.height}
+    unlike = {(r["source"][0], r["segment"][0]): f for f in files if (r := f.melted()).height}
     files = list(unlike.values())  # of one segment and source there is one truth
     again = data.draw(st.permutations([*files, *files]))
 
-    assert merged(again).equals(merged(files), null_equal=True)
+    assert same(merged(again), merged(files))
 
 
 @settings(max_examples=100, deadline=None)
 @given(FILES, st.integers(0, 5))
 def test_merging_in_portions_is_merging_at_once(files, at):
     """merge(a + b) is merge(merge(a) + b)."""
-    empty = pl.DataFrame(schema=merge.HISTORY)
-    first = merge.merge(empty, files[:at], SEGMENTS, PRECEDENCE).history
-    then = merge.merge(first, files[at:], SEGMENTS, PRECEDENCE).history
-    once = merge.merge(empty, files, SEGMENTS, PRECEDENCE).history
+    first = merge.merge(NOTHING, files[:at], SEGMENTS, PRECEDENCE, 4).history
+    then = merge.merge(first, files[at:], SEGMENTS, PRECEDENCE, 4).history
+    once = merge.merge(NOTHING, files, SEGMENTS, PRECEDENCE, 4).history
 
     assert places(then) == places(once)
+    assert blocks.added(then, first) + first.points == then.points + blocks.added(first, then)
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c", "a2"]),
+        st.integers(0, 9),
+        st.one_of(st.sampled_from([1.0, 1.0 + 1e-9, 2.0, math.nan, math.inf]), st.none()),
+        st.one_of(st.none(), st.sampled_from([1.0, 2.0, -1.0])),
+    ),
+    max_size=20,
+)
+PARTS = st.lists(
+    st.tuples(st.sampled_from(sorted(PRECEDENCE)), st.integers(0, 2), ROWS, st.booleans()),
+    max_size=5,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(PARTS, st.integers(1, 5))
+def test_merging_in_columns_is_merging_in_rows(parts, least):
+    """Whatever repeats, contradicts, is text or has no time: the same points and disagreements."""
+    alias = {"a2": "a"}
+    files, rows = [], []
+    for source, segment, found, wide in parts:
+        # a value of None stands for a text; spellings of one metric are either all columns or none
+        points = pl.DataFrame(
+            [(k, step, v, None if v is not None else "text", ts) for k, step, v, ts in found],
+            schema=POINTS,
+            orient="row",
+        )
+        place = SEGMENTS[segment]
+        texts = points.filter(pl.col("text").is_not_null())["key"].to_list()
+        few = pl.col("key").is_in(texts + [k for k in ("a", "a2") if {"a", "a2"} & {*texts}])
+        piece = Piece(source, FACTS[segment], points)
+        if wide:
+            numbers = pivoted(points.filter(~few))
+            piece = Piece(source, FACTS[segment], points.filter(few), rows=numbers)
+        files.append(merge.of_piece(piece, place, lambda key: alias.get(key, key)))
+        rows.append(merge.from_points(points, source, place, lambda key: alias.get(key, key)))
+    found = merge.merge(NOTHING, files, SEGMENTS, PRECEDENCE, least)
+    cutoffs = {s.index: s.abandoned_from for s in SEGMENTS if s.abandoned_from is not None}
+    history, differing = merge.merge_rows(rows, cutoffs, PRECEDENCE)
+
+    assert found.history.melted().equals(history)
+    order = ["metric", "step", "source", "other"]
+    assert found.differing.sort(order).equals(differing.sort(order))
+    assert same(found.history, blocks.canonical((), history, least))
+    assert found.history.points == history.height
 
 
 def test_a_disagreement_beyond_printing_is_kept_and_agreement_is_not():
-    ours = file_of("hooks-jsonl", 0, {1: 1.0, 2: 2.0, 3: math.nan})
-    theirs = file_of("wandb-offline", 0, {1: 1.0 + 1e-9, 2: 2.5, 3: math.nan})
-    for files in ([ours, theirs], [theirs, ours]):
-        found = merge.merge(pl.DataFrame(schema=merge.HISTORY), files, SEGMENTS, PRECEDENCE)
+    ours = {1: 1.0, 2: 2.0, 3: math.nan}
+    theirs = {1: 1.0 + 1e-9, 2: 2.5, 3: math.nan}
+    for wide, other in ((True, True), (True, False), (False, False)):
+        one = file_of("hooks-jsonl", 0, ours, wide=wide)
+        two = file_of("wandb-offline", 0, theirs, wide=other)
+        files = [one, two] if wide == other else [two, one]
+        found = merge.merge(NOTHING, files, SEGMENTS, PRECEDENCE)
 
         assert found.differing.rows() == [("loss", 2, "hooks-jsonl", "wandb-offline", 2.0, 2.5)]
 

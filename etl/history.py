@@ -1,0 +1,169 @@
+"""A run's history <-> its rows in the database, and its parts of a snapshot.
+
+What did not change is not written: a log that grew by a hundred steps costs a hundred rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from etl import layout, snapshot, tables
+from etl.blocks import AXES, HISTORY, Block, History, joined, no_rows
+from etl.sources.reading import KEY
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """One block as it is stored: what it holds, beside its rows."""
+
+    segment: int
+    source: str
+    metrics: tuple[str, ...]
+
+
+def read(con: duckdb.DuckDBPyConnection, run_id: str) -> History:
+    """Return the stored history of *run_id*."""
+    names = ", ".join(HISTORY)
+    query = f"select {names} from store.long where run_id = ? order by metric, step"
+    long = tables.frame(con, query, run_id)
+    stored = _stored(con, run_id)
+    if not stored:
+        return History((), long)
+    ids = list(stored)
+    query = "select * from store.wide where block between ? and ? and list_contains(?, block)"
+    rows = tables.frame(con, query, min(ids), max(ids), ids)
+    blocks = []
+    for (block,), frame in rows.group_by("block", maintain_order=True):
+        what = stored[int(str(block))]
+        columns = zip(layout.VALUES, what.metrics, strict=False)
+        named = [pl.col(value).alias(KEY + metric) for value, metric in columns]
+        blocks.append(Block(what.segment, what.source, frame.select(*AXES, *named).sort("step")))
+    return History(tuple(joined(blocks)), long)
+
+
+def _stored(con: duckdb.DuckDBPyConnection, run_id: str) -> dict[int, _Stored]:
+    query = """
+        select block, any_value(segment), any_value(source), list(metric order by slot)
+        from store.slots where run_id = ? group by block order by block
+    """
+    return {
+        block: _Stored(segment, source, tuple(metrics))
+        for block, segment, source, metrics in tables.rows(con, query, run_id)
+    }
+
+
+def chunks(history: History) -> list[Block]:
+    """Return the blocks of *history* in pieces of as many metrics as a stored row has room for."""
+    return [
+        block.only(block.metrics[first : first + layout.SLOTS])
+        for block in history.blocks
+        for first in range(0, len(block.metrics), layout.SLOTS)
+    ]
+
+
+def write(con: duckdb.DuckDBPyConnection, run_id: str, before: History, after: History) -> None:
+    """Make the history of *run_id*, of which *before* is stored, *after*."""
+    known = {stored: block for block, stored in _stored(con, run_id).items()}
+    frames = {_place(chunk): chunk.frame for chunk in chunks(before)}
+    ((free,),) = tables.rows(con, "select coalesce(max(block) + 1, 0) from store.slots")
+    arriving, slots, kept = [], [], set()
+    for place, chunk in enumerate(chunks(after)):
+        what = _place(chunk)
+        old = frames.get(what)
+        if what in known and old is not None and chunk.frame.head(old.height).equals(old):
+            block, rows = known[what], chunk.frame.slice(old.height)
+            kept.add(block)
+        else:
+            block, rows, free = free, chunk.frame, free + 1
+        if rows.height:
+            arriving.append(_wide(rows, "block", block, pl.Int64()))
+        slots += slot_rows(run_id, place, chunk, block)
+    gone = sorted(set(known.values()) - kept)
+    if gone:
+        query = "delete from store.wide where block between ? and ? and list_contains(?, block)"
+        tables.rows(con, query, gone[0], gone[-1], gone)
+    if arriving:
+        tables.insert(con, "wide", pl.concat(arriving, rechunk=False))
+    tables.replace(con, "slots", run_id, slots)
+    if not after.long.equals(before.long):
+        tables.replace_frame(con, "long", run_id, after.long)
+
+
+def drop(con: duckdb.DuckDBPyConnection, run_id: str) -> None:
+    """Forget the history of *run_id*."""
+    write(con, run_id, History((), no_rows()), History((), no_rows()))
+    tables.rows(con, "delete from store.long where run_id = ?", run_id)
+
+
+def _place(chunk: Block) -> _Stored:
+    return _Stored(chunk.segment, chunk.source, tuple(chunk.metrics))
+
+
+def slot_rows(run_id: str, place: int, chunk: Block, block: int) -> list[Row]:
+    """Return a row for each metric of a stored block."""
+    return [
+        {
+            "run_id": run_id,
+            "place": place,
+            "slot": slot,
+            "metric": metric,
+            "segment": chunk.segment,
+            "source": chunk.source,
+            "points": chunk.frame.height,
+            "block": block,
+        }
+        for slot, metric in enumerate(chunk.metrics)
+    ]
+
+
+def _wide(frame: pl.DataFrame, name: str, number: int, kind: pl.DataType) -> pl.DataFrame:
+    columns = frame.columns[len(AXES) :]
+    empty = pl.lit(None, dtype=pl.Float64)
+    return frame.select(
+        pl.lit(number, dtype=kind).alias(name),
+        *AXES,
+        *(
+            pl.col(column).alias(value)
+            for column, value in zip(columns, layout.VALUES, strict=False)
+        ),
+        *(empty.alias(value) for value in layout.VALUES[len(columns) :]),
+    )
+
+
+def write_parts(folder: Path, run_id: str, history: History) -> list[tuple[str, snapshot.Part]]:
+    """Write *history* as parts of a snapshot, unless they are there; return them with their kinds.
+
+    A part's name is a hash of the points in their one form, not of how they are laid out.
+    """
+    owner = pl.lit(run_id).alias("run_id")
+    parts = []
+    pieces = chunks(history)
+    if pieces:
+        state = hashlib.blake2b(digest_size=16)
+        state.update(f"wide\n{run_id}\n".encode("utf-8", "surrogatepass"))
+        for block in history.blocks:
+            place = f"{block.segment}\n{block.source}\n{snapshot.digest(block.frame)}\n"
+            state.update(place.encode("utf-8", "surrogatepass"))
+        rows = sum(piece.frame.height for piece in pieces)
+
+        def wide() -> pl.DataFrame:
+            frames = [_wide(p.frame, "place", at, pl.Int32()) for at, p in enumerate(pieces)]
+            return pl.concat(frames, rechunk=False).select(owner, pl.all())
+
+        part = snapshot.Part(run_id, state.hexdigest(), rows)
+        snapshot.write_part(folder, part, wide, compression="uncompressed")
+        parts.append(("wide", part))
+    if history.long.height:
+        frame = history.long.select(owner, *HISTORY)
+        part = snapshot.Part(run_id, snapshot.digest(frame), frame.height)
+        snapshot.write_part(folder, part, lambda: frame)
+        parts.append(("long", part))
+    return parts
