@@ -17,7 +17,17 @@ from etl.sources import jsonl, jsonl_axes, jsonl_parts, jsonl_rows
 from etl.sources.hooks_jsonl import SUFFIXES
 from etl.sources.jsonl_axes import Axes
 from etl.sources.jsonl_rows import Lines
-from etl.sources.reading import HEAD_BYTES, STEP_KEYS, Facts, Part, Reading, Reject, Source
+from etl.sources.reading import (
+    HEAD_BYTES,
+    KEY,
+    STEP_KEYS,
+    Facts,
+    Part,
+    Reading,
+    Reject,
+    Source,
+    measured_steps,
+)
 from hooks import record
 
 # Byte order marks of UTF-16, and how a line begins in it without one.
@@ -47,8 +57,11 @@ def read(
     lines = jsonl.read(path, start, axes.step, axes.time)
     facts = _current(known) if known else _facts(path, head, axes)
     points = lines.points.filter(~pl.col("key").is_in(axes.none))
+    wide = lines.wide
+    if wide is not None:
+        wide = wide.drop([KEY + key for key in axes.none], strict=False)
     alone = facts is not None and _named_alike(lines, facts, axes)
-    if facts is None or not alone or not _goes_on(points, facts, known):
+    if facts is None or not alone or not _goes_on(points, wide, facts, known):
         return jsonl_parts.read(path, start, known, axes)
     configs = [(r.at_byte, c) for r in lines.rejects if (c := jsonl_parts.config_of(r)) is not None]
     for _, config in configs:
@@ -57,10 +70,10 @@ def read(
     rejects = [reject for reject in lines.rejects if reject.at_byte not in taken]
     odd = jsonl_parts.FOREIGN_EVENT
     rejects += [dataclasses.replace(event.place, reason=odd) for event in lines.events]
-    facts = facts.counted(lines.rows, points, dict(axes.roles))
+    facts = facts.counted(lines.rows, points, dict(axes.roles), wide)
     facts = dataclasses.replace(facts, current_step=facts.last_step)
     earlier = [Part(fact) for fact in known if fact.segment_id != facts.segment_id]
-    parts = sorted([*earlier, Part(facts, points)], key=_place)
+    parts = sorted([*earlier, Part(facts, points, rows=wide)], key=_place)
     return Reading(tuple(parts), jsonl.numbered(path, start, rejects), lines.end)
 
 
@@ -95,13 +108,18 @@ def _named_alike(lines: Lines, facts: Facts, axes: Axes) -> bool:
     return len(words) == lines.rows and bool((words == facts.name).all())
 
 
-def _goes_on(points: pl.DataFrame, facts: Facts, known: Sequence[Facts]) -> bool:
-    """Whether *points* are all of the segment of *facts*; False if that takes a closer look."""
-    first, last = points["step"].min(), facts.last_step if known else None
-    if isinstance(first, int) and last is not None and first <= last:
+def _goes_on(
+    points: pl.DataFrame, wide: pl.DataFrame | None, facts: Facts, known: Sequence[Facts]
+) -> bool:
+    """Whether these points are all of the segment of *facts*; False if that takes a closer look."""
+    last = facts.last_step if known else None
+    firsts = [points["step"].min(), None if wide is None else measured_steps(wide).min()]
+    if last is not None and any(isinstance(first, int) and first <= last for first in firsts):
         return False
     # while it has not passed what was before its turn, it may show that writers are mixed
     if any((fact.last_step or 0) > (last or 0) for fact in known):
+        return False
+    if wide is not None and not _goes_up(wide):
         return False
     changes = points["key"].ne_missing(points["key"].shift())
     if changes.sum() > points["key"].n_unique():  # rows, and not columns, were read
@@ -115,6 +133,20 @@ def _goes_on(points: pl.DataFrame, facts: Facts, known: Sequence[Facts]) -> bool
     value, text = points["value"], points["text"]
     other = value.ne_missing(value.shift()) | text.ne_missing(text.shift())
     return not (again.any() and (again & other).any())
+
+
+def _goes_up(wide: pl.DataFrame) -> bool:
+    """Whether no key's step goes back, or comes again with another value."""
+    steps = wide["step"].diff()
+    if (steps > 0).all():
+        return True
+    for name in wide.columns[2:]:
+        rows = wide.select("step", value=name).drop_nulls("value")
+        ahead, value = rows["step"].diff(), rows["value"]
+        again = (ahead == 0) & value.ne_missing(value.shift())
+        if (ahead < 0).any() or again.any():
+            return False
+    return True
 
 
 def with_step_key(key: str) -> Source:

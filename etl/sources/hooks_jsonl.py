@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 
 from etl.sources import jsonl
-from etl.sources.jsonl_rows import Event
-from etl.sources.reading import Facts, Part, Reading, Reject, Source
+from etl.sources.jsonl_rows import Event, Lines
+from etl.sources.reading import KEY, Facts, Part, Reading, Reject, Source
 from hooks import record
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -52,12 +52,13 @@ def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:
             rejects.append(dataclasses.replace(found.place, reason=reason))
     placed = jsonl.numbered(path, start, [*lines.rejects, *rejects])
     if facts is None and lines.rows:
-        facts = _named(path, lines.points)
+        facts = _named(path, lines)
     if facts is None:
         return Reading((), placed, start, tuple(notes))
-    points = _of_rank(lines.points, facts.normal().rank)
-    facts = facts.counted(lines.rows, points, {record.STEP: "step", record.TIME: "wall time"})
-    return Reading((Part(facts, points),), placed, lines.end, tuple(notes))
+    points, wide = _of_rank(lines, facts.normal().rank)
+    roles = {record.STEP: "step", record.TIME: "wall time"}
+    facts = facts.counted(lines.rows, points, roles, wide)
+    return Reading((Part(facts, points, rows=wide),), placed, lines.end, tuple(notes))
 
 
 def _another(event: Event, events: tuple[Event, ...], facts: Facts | None) -> bool:
@@ -70,17 +71,17 @@ def _another(event: Event, events: tuple[Event, ...], facts: Facts | None) -> bo
     return event.value.get("segment") != first.value.get("segment")
 
 
-def _named(path: Path, points: pl.DataFrame) -> Facts | None:
+def _named(path: Path, lines: Lines) -> Facts | None:
     """Return what the name of a file without a readable header says; the hooks named it."""
     match = _NAME.fullmatch(path.name)
     if match is None:
         return None
-    began = points["ts"].min()
+    times = [lines.points["ts"].min(), None if lines.wide is None else lines.wide["ts"].min()]
     return Facts(
         run_id=match["run"],
         segment_id=match["segment"],
         rank=int(match["rank"]),
-        started_at=began if isinstance(began, float) else None,
+        started_at=min((ts for ts in times if isinstance(ts, float)), default=None),
     )
 
 
@@ -124,11 +125,15 @@ def _entries(event: dict[str, Any], name: str) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _of_rank(points: pl.DataFrame, rank: int) -> pl.DataFrame:
+def _of_rank(lines: Lines, rank: int) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """Give the metrics of ranks other than 0 names of their own: they are other measurements."""
+    points, wide = lines.points, lines.wide
     if rank == 0:
-        return points
-    return points.with_columns(key=pl.lit(f"rank{rank}/") + pl.col("key"))
+        return points, wide
+    if wide is not None:
+        names = {name: KEY + f"rank{rank}/" + name.removeprefix(KEY) for name in wide.columns[2:]}
+        wide = wide.rename(names)
+    return points.with_columns(key=pl.lit(f"rank{rank}/") + pl.col("key")), wide
 
 
 SOURCE = Source("hooks-jsonl", 60, recognises, read, grows=True, processes=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +10,15 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from etl.sources import jsonl_columns, jsonl_rows
+from etl.sources import jsonl_columns, jsonl_rows, jsonl_sampled
 from etl.sources.jsonl_rows import Lines
-from etl.sources.reading import Reject, no_points
+from etl.sources.reading import KEY, Reject, no_points
 
 # Below this DuckDB's cost per query exceeds that of parsing in Python.
 SMALL_BYTES = 256 * 1024
 TORN = "torn last line: no newline yet; the next sync reads it again"
 CHUNK_BYTES = 64 * 1024 * 1024  # what is held in memory at a time
+_FEW_POINTS = 10_000  # so many rows of one number each cost little
 
 
 def read(
@@ -29,22 +31,29 @@ def read(
     0 at *start*; ``numbered`` makes that their number in the file. The points of each key come in
     the order of the file, which is how ``foreign_jsonl`` finds steps that go back.
     """
+    axes = (step_key, time_key)
+    size = path.stat().st_size
+    if start == 0 and stop is None and SMALL_BYTES < size <= CHUNK_BYTES:
+        try:
+            return jsonl_sampled.parse(path, size, 0, 0, axes)
+        except (jsonl_columns.NotColumnsError, duckdb.Error, ValueError):
+            pass
     pieces: list[Lines] = []
     line, rest, at = 0, b"", start
     with path.open("rb") as file:
         file.seek(start)
-        left = (path.stat().st_size if stop is None else stop) - start
+        left = (size if stop is None else stop) - start
         while left > 0 and (block := file.read(min(left, CHUNK_BYTES))):
             left -= len(block)
             rest += block
             whole = rest.rfind(b"\n") + 1
             if whole:
-                pieces.append(parse(rest[:whole], at, line, step_key, time_key))
+                pieces.append(_parse(rest[:whole], at, line, axes))
                 line += rest.count(b"\n", 0, whole)
                 at += whole
                 rest = rest[whole:]
     if rest:
-        last = jsonl_rows.parse(rest + b"\n", at, line, step_key, time_key)
+        last = jsonl_rows.parse(rest + b"\n", at, line, *axes)
         if last.rows or last.events:
             pieces.append(last)
             at += len(rest)
@@ -52,9 +61,50 @@ def read(
     rejects = [reject for piece in pieces for reject in piece.rejects]
     if rest:
         rejects.append(Reject(at, TORN, rest, line))
-    points = pl.concat([no_points(), *(piece.points for piece in pieces)])
+    points, wide = _together(pieces)
     events = tuple(event for piece in pieces for event in piece.events)
-    return Lines(points, events, tuple(rejects), sum(piece.rows for piece in pieces), at)
+    return Lines(points, events, tuple(rejects), sum(piece.rows for piece in pieces), at, wide)
+
+
+def _together(pieces: Sequence[Lines]) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Return all points and all wide rows of *pieces*, each key in one of these."""
+    if not any(piece.wide is not None for piece in pieces):
+        return pl.concat([no_points(), *(piece.points for piece in pieces)]), None
+    several = [p.points for p in pieces if p.points.height]
+    long = {key for points in several for key in _long_keys(points)}
+    points, wide = [no_points()], []
+    for piece in pieces:
+        numbers = ~pl.col("key").is_in(sorted(long))
+        points.append(piece.points.filter(~numbers))
+        if piece.wide is not None:
+            there = [key for key in long if KEY + key in piece.wide.columns]
+            points += [_column_points(piece.wide, key) for key in sorted(there)]
+            wide.append(piece.wide.drop(KEY + key for key in there))
+        elif piece.points.height:
+            wide.append(_row_for_each(piece.points.filter(numbers)))
+    return pl.concat(points), pl.concat(wide, how="diagonal")
+
+
+def _long_keys(points: pl.DataFrame) -> list[str]:
+    """Return the keys of which not all *points* can be given a row of numbers of its own."""
+    some = points if points.height > _FEW_POINTS else points.filter(pl.col("text").is_not_null())
+    return some["key"].unique().to_list()
+
+
+def _column_points(wide: pl.DataFrame, key: str) -> pl.DataFrame:
+    return wide.select(
+        key=pl.lit(key),
+        step="step",
+        value=KEY + key,
+        text=pl.lit(None, dtype=pl.String),
+        ts="ts",
+    ).drop_nulls("value")
+
+
+def _row_for_each(points: pl.DataFrame) -> pl.DataFrame:
+    keys = points["key"].unique().sort().to_list()
+    values = [pl.when(pl.col("key") == key).then("value").alias(KEY + key) for key in keys]
+    return points.select("step", "ts", *values)
 
 
 def numbered(path: Path, start: int, rejects: Sequence[Reject]) -> tuple[Reject, ...]:
@@ -79,10 +129,26 @@ def _newlines(path: Path, end: int) -> int:
 
 
 def parse(data: bytes, start: int, first: int, step_key: str, time_key: str | None) -> Lines:
-    """Return what whole lines hold, in columns where there are many; as ``jsonl_rows.parse``."""
+    """Return what whole lines hold as points alone; as ``jsonl_rows.parse``."""
+    found = _parse(data, start, first, (step_key, time_key))
+    if found.wide is None:
+        return found
+    keys = [name.removeprefix(KEY) for name in found.wide.columns[2:]]
+    points = pl.concat([found.points, *(_column_points(found.wide, key) for key in keys)])
+    return replace(found, points=points, wide=None)
+
+
+def _parse(data: bytes, start: int, first: int, axes: tuple[str, str | None]) -> Lines:
     if len(data) > SMALL_BYTES:
         try:
-            return jsonl_columns.parse(data, start, first, step_key, time_key)
+            with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
+                file.write(data)
+                file.flush()
+                return jsonl_sampled.parse(Path(file.name), len(data), start, first, axes)
         except (jsonl_columns.NotColumnsError, duckdb.Error, ValueError):
             pass
-    return jsonl_rows.parse(data, start, first, step_key, time_key)
+        try:
+            return jsonl_columns.parse(data, start, first, *axes)
+        except (jsonl_columns.NotColumnsError, duckdb.Error, ValueError):
+            pass
+    return jsonl_rows.parse(data, start, first, *axes)

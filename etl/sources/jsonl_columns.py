@@ -8,6 +8,7 @@ columns is handed back, to be read line by line.
 from __future__ import annotations
 
 import json
+import math
 import re
 import tempfile
 from collections import Counter
@@ -19,7 +20,7 @@ import polars.selectors as cs
 
 from etl.sources import jsonl_rows
 from etl.sources.jsonl_rows import MAX_STEP, Event, Lines, add_row, first_wins
-from etl.sources.reading import POINTS, Reject, no_points
+from etl.sources.reading import KEY, POINTS, Reject, clean, no_points
 from hooks import record
 
 _EVENT = b'"' + record.KIND.encode() + b'"'
@@ -29,7 +30,8 @@ _RICH = rb':\s*["\[{ntf]'
 # A key before such a value; a text is matched whole, so that its end is no beginning.
 _RICH_KEY = r'"((?:[^"\\]|\\.)*)"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[\[{ntf])'
 # What DuckDB takes for JSON and the standard does not.
-_LAX = re.compile(rb",\s*[}\]]|\x0c|\\u005f")
+LAX = re.compile(rb",\s*[}\]]|\x0c|\\u005f")
+_NUMBERS_IN_TEXT = ('"NaN"', '"Infinity"', '"-Infinity"')
 _NONFINITE = re.compile(rb"(?i)[:\[,]\s*([+-]?(?:nan|inf)\w*)")
 
 
@@ -43,7 +45,7 @@ def parse(data: bytes, start: int, first: int, step_key: str, time_key: str | No
     Raises:
         NotColumnsError, duckdb.Error: this way does not do for these lines.
     """
-    if _LAX.search(data):
+    if LAX.search(data):
         raise NotColumnsError
     axes = (step_key, time_key)
     events, rejects, history = _events(data, start, first, axes)
@@ -52,8 +54,8 @@ def parse(data: bytes, start: int, first: int, step_key: str, time_key: str | No
         file.flush()
         keys = _keys(con, file.name, axes)
         rich = _rich_keys(con, file.name, axes) if re.search(_RICH, history) else set()
-        wide = _wide(con, file.name, keys, rich, axes)
-    if _has_nonfinite(wide) and _odd_number(history):
+        wide = select(con, file.name, keys, rich, axes)
+    if not finite(wide) and odd_number(history):
         raise NotColumnsError
     fits = (wide["step"] == wide["step"].floor()) & (wide["step"].abs() < MAX_STEP)
     fits = fits.fill_null(value=False)
@@ -63,9 +65,7 @@ def parse(data: bytes, start: int, first: int, step_key: str, time_key: str | No
         rejects += [found for row in odd for found in _rejected(lines[row], start, first, axes)]
         wide = wide.filter(fits)
     rejects.sort(key=lambda reject: reject.at_byte)
-    points = [_points(wide, at, key, rich=key in rich) for at, key in enumerate(keys)]
-    end = start + len(data)
-    return Lines(pl.concat([no_points(), *points]), events, tuple(rejects), wide.height, end)
+    return lines_of(wide, keys, rich, (events, tuple(rejects)), start + len(data))
 
 
 def _events(
@@ -105,11 +105,15 @@ def _keys(con: duckdb.DuckDBPyConnection, file: str, axes: tuple[str, str | None
     """Return every key of the lines but those of step and time, sorted."""
     found = _rows(con, f"select distinct unnest(json_keys(json)) from {_objects(file)}")
     keys = {key for (key,) in found} | {axes[0]}
-    # DuckDB's column names ignore case and hold no NUL
-    if max(Counter(key.lower() for key in keys).values()) > 1 or {"", "\0"} & {
-        *keys,
-        *"".join(keys),
-    }:
+    return columns_of(keys, axes)
+
+
+def columns_of(keys: set[str], axes: tuple[str, str | None]) -> list[str]:
+    """Return *keys* but those of step and time, sorted, if they can be names of columns."""
+    names = {record.unescape(clean(key)) for key in keys}
+    # DuckDB's names ignore case and hold no NUL
+    alike = max(Counter(key.lower() for key in keys).values(), default=0) > 1
+    if alike or len(names) < len(keys) or {"", "\0"} & {*keys, *"".join(keys)}:
         raise NotColumnsError
     return sorted(keys.difference(axes))
 
@@ -127,7 +131,7 @@ def _rich_keys(con: duckdb.DuckDBPyConnection, file: str, axes: tuple[str, str |
     return rich
 
 
-def _wide(
+def select(
     con: duckdb.DuckDBPyConnection,
     file: str,
     keys: list[str],
@@ -137,26 +141,28 @@ def _wide(
     """Return a row for each line: step, ts, and a column named after its place for each key."""
     step, ts = axes
     kinds = {key: "JSON" if key in rich else "DOUBLE" for key in keys}
-    kinds |= {step: "DOUBLE"} | ({ts: "DOUBLE"} if ts else {})
+    # as text, since of a number DuckDB would make "true" a 1
+    kinds |= {step: "JSON"} | ({ts: "DOUBLE"} if ts else {})
     columns = ", ".join(f"{_text(key)}: '{kind}'" for key, kind in kinds.items())
     named = "".join(
         f", {_name(key)}{'::varchar' if key in rich else ''} as k{at}"
         for at, key in enumerate(keys)
     )
     query = f"""
-        select {_name(step)} as step, {_name(ts) if ts else "null::double"} as ts{named}
+        select try_cast({_name(step)}::varchar as double) as step,
+            {_name(ts) if ts else "null::double"} as ts{named}
         from read_json({_text(file)}, format='newline_delimited', ignore_errors=true,
                        columns={{{columns}}})
     """
     return pl.DataFrame(pl.from_arrow(con.sql(query).to_arrow_table()))
 
 
-def _has_nonfinite(wide: pl.DataFrame) -> bool:
-    numbers = wide.select(cs.float()).get_columns()
-    return any(not column.is_finite().fill_null(value=True).all() for column in numbers)
+def finite(wide: pl.DataFrame) -> bool:
+    """Whether no number is NaN or infinite, nor any sum of them."""
+    return all(math.isfinite(column.sum()) for column in wide.select(cs.float()).get_columns())
 
 
-def _odd_number(history: bytes | bytearray) -> bool:
+def odd_number(history: bytes | bytearray) -> bool:
     """Whether a NaN or an infinity is spelled as only DuckDB takes it: nan, inf, +Infinity..."""
     words = {match.group(1) for match in _NONFINITE.finditer(history)}
     return not words <= {b"NaN", b"Infinity", b"-Infinity"}
@@ -184,26 +190,57 @@ def _rejected(
     return found.rejects
 
 
-def _points(wide: pl.DataFrame, at: int, key: str, *, rich: bool) -> pl.DataFrame:
-    """Return the points of one key, in file order."""
-    frame = wide.select("step", "ts", found=f"k{at}").drop_nulls("found")
-    if rich:
-        return _rich_points(frame, key)
-    return frame.select(
-        key=pl.lit(record.unescape(key)),
-        step=pl.col("step").cast(pl.Int64),
-        value="found",
-        text=pl.lit(None, dtype=pl.String),
-        ts="ts",
+def lines_of(
+    wide: pl.DataFrame,
+    keys: list[str],
+    rich: set[str],
+    others: tuple[tuple[Event, ...], tuple[Reject, ...]],
+    end: int,
+) -> Lines:
+    """Return history rows, as ``select`` gives them, with what *others* there was."""
+    places = {key: f"k{at}" for at, key in enumerate(keys)}
+    texts = [
+        _rich_points(wide.select("step", "ts", found=places[key]).drop_nulls("found"), key)
+        for key in keys
+        if key in rich
+    ]
+    numbers = wide.select(
+        pl.col("step").cast(pl.Int64),
+        "ts",
+        *(
+            pl.col(place).alias(KEY + record.unescape(clean(key)))
+            for key, place in places.items()
+            if key not in rich
+        ),
     )
+    return Lines(pl.concat([no_points(), *texts]), *others, wide.height, end, numbers)
 
 
 def _rich_points(frame: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Return the points of one key whose values are JSON text, in file order."""
+    found = pl.col("found")
+    # a text without an escape is what stands between its quotes
+    plain = found.str.starts_with('"') & ~found.str.contains("\\", literal=True)
+    plain &= ~found.is_in(_NUMBERS_IN_TEXT)
+    frame = frame.with_row_index("place")
+    texts = frame.filter(plain).select(
+        "place",
+        key=pl.lit(record.unescape(clean(key))),
+        step=pl.col("step").cast(pl.Int64),
+        value=pl.lit(None, dtype=pl.Float64),
+        text=found.str.slice(1, found.str.len_chars() - 2),
+        ts="ts",
+    )
     columns: dict[str, list[Any]] = {name: [] for name in POINTS}
-    for step, ts, text in frame.iter_rows():
+    places: list[int] = []
+    for place, step, ts, text in frame.filter(~plain).iter_rows():
         value = json.loads(text, object_pairs_hook=first_wins)
         add_row(columns, {key: value, record.TIME: ts}, int(step), "", record.TIME)
-    return pl.DataFrame(columns, schema=POINTS)
+        places += [place] * (len(columns["key"]) - len(places))
+    others = pl.DataFrame(columns, schema=POINTS).select(
+        pl.Series("place", places, dtype=frame.schema["place"]), pl.all()
+    )
+    return pl.concat([texts, others]).sort("place", maintain_order=True).drop("place")
 
 
 def _name(key: str) -> str:

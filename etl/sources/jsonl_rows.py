@@ -27,13 +27,17 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A slice of a JSONL file. ``rows`` counts history lines, ``end`` is where the slice ended."""
+    """A slice of a JSONL file. ``rows`` counts history lines, ``end`` is where the slice ended.
+
+    ``wide`` holds points in columns, as ``Part.rows`` does, and ``points`` the others.
+    """
 
     points: pl.DataFrame
     events: tuple[Event, ...]
     rejects: tuple[Reject, ...]
     rows: int
     end: int
+    wide: pl.DataFrame | None = None
 
 
 def parse(data: bytes, start: int, first: int, step_key: str, time_key: str | None) -> Lines:

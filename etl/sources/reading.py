@@ -145,7 +145,7 @@ class Facts:
         if wide is not None:
             values = wide.get_columns()[2:]
             counts |= {v.name.removeprefix(KEY): len(v) - v.null_count() for v in values}
-            measured.append(_measured_steps(wide))
+            measured.append(measured_steps(wide))
         for key, count in sorted(counts.items()):
             if count:
                 keys[key] = keys.get(key, 0) + count
@@ -165,7 +165,7 @@ class Facts:
         )
 
 
-def _measured_steps(rows: pl.DataFrame) -> pl.Series:
+def measured_steps(rows: pl.DataFrame) -> pl.Series:
     """Return the steps of the rows that hold any value."""
     values = rows.get_columns()[2:]
     if any(not value.has_nulls() for value in values):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 
 import duckdb
 import polars as pl
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from etl.sources import foreign_jsonl, hooks_jsonl, jsonl, jsonl_columns, jsonl_rows
+from etl.sources import foreign_jsonl, hooks_jsonl, jsonl, jsonl_columns, jsonl_rows, jsonl_sampled
 from hooks import record
 
 KEYS = st.sampled_from(["a", "A", "b/c", "_=step", 'odd"key', "ünï", "ts", "value", "n", ""])
@@ -32,15 +35,30 @@ BAD = st.sampled_from(
         b"not json", b"[1, 2]", b"7", b"{}", b"", b'{"step": 1.5}', b'{"step": "4", "a": 1}',
         b'{"step": null}', b'{"step": 1, "a": "\xff"}', b'{"step": 1, "a"', b'{"_kind": "config"}',
         b'{"step": 5, "a": NaN}', b'{"step": 6, "a": 1e400}', b'{"step": true}',
+        b'{"step": 7, "a": nan}', b'{"step": 7, "a": 1,}', b'\x0b{"step": 7, "a": 1}',
+        b'{"step": 8, "a": 1, "a": 2}', b'{"step": 8, "a": null, "a": 2}', b'{"step": 8, "a": 1}}',
+        b'{"step": 9, "a": 1}{"step": 9, "a": 2}', b'{"step": 9, "new": 4}', b"   ",
+        b'{"step": 9, "\\u0061": 3}', b'{"\\u005fkind": "x", "step": 3}', b'{"step": 3, "a": true}',
+        b'{"_kind": "x", "step": 3, "a": 1}', b'{"step": 1, "a": "x\\"y: , "}\r',
+        b'\xef\xbb\xbf{"step": 3, "a": 1}', b'{"step": 3, "a": "null"}',
+        b'{"step": 3, "a": [1, 2]}',
     ]
 )  # fmt: skip
 
 
+def points_of(lines):
+    """Points of both forms as (key, step, value, text, ts)."""
+    found = lines.points.with_columns(pl.col("value").cast(pl.String)).rows()
+    for column in [] if lines.wide is None else lines.wide.columns[2:]:
+        rows = lines.wide.select("step", pl.col(column).cast(pl.String), "ts").drop_nulls(column)
+        found += [(column.removeprefix("="), step, v, None, ts) for step, v, ts in rows.rows()]
+    return found
+
+
 def normal(lines):
     """What a slice came to, in an order of its own."""
-    points = lines.points.with_columns(pl.col("value").cast(pl.String))
     return (
-        sorted(points.rows(), key=repr),
+        sorted(points_of(lines), key=repr),
         [(event.value, event.place.line) for event in lines.events],
         [(r.at_byte, r.line, r.reason, r.raw.strip()) for r in lines.rejects],
         lines.rows,
@@ -48,29 +66,113 @@ def normal(lines):
     )
 
 
+def in_columns(data):
+    return jsonl_columns.parse(data, 100, 7, "step", "_ts")
+
+
+def sampled(data):
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return jsonl_sampled.parse(Path(file.name), len(data), 100, 7, ("step", "_ts"))
+
+
+WAYS = pytest.mark.parametrize("way", [in_columns, sampled])
+
+
+@WAYS
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.one_of(ROWS, ROWS, BAD), max_size=12))
-@example([b'{"step": 1, "_ts": 1, "a": "b", "c": true}'])
-def test_the_fast_way_and_the_slow_way_read_the_same(rows):
+@given(rows=st.lists(st.one_of(ROWS, ROWS, BAD), max_size=12))
+@example(rows=[b'{"step": 1, "_ts": 1, "a": "b", "c": true}'])
+def test_the_fast_ways_and_the_slow_way_read_the_same(way, rows):
     """DuckDB's columns and the line-by-line parser agree, or the fast way hands over."""
     data = b"".join(row + b"\n" for row in rows)
     slow = jsonl_rows.parse(data, 100, 7, "step", "_ts")
     try:
-        fast = jsonl_columns.parse(data, 100, 7, "step", "_ts")
-    except (jsonl_columns.NotColumnsError, duckdb.Error):
+        fast = way(data)
+    except (jsonl_columns.NotColumnsError, duckdb.Error, ValueError):
         return
 
     assert normal(fast) == normal(slow)
 
 
-def test_the_fast_way_reads_an_ordinary_log_itself(place):
-    """The property above would hold if the fast way always handed over; here it must not."""
-    path = place.log(steps=range(50), finish=True)
-    data = path.read_bytes()
+PLAIN = [b'{"step":%d,"_ts":1.5,"a":%d.5,"b/c":-1e-3}' % (i, i) for i in range(9)]
 
-    fast = jsonl_columns.parse(data, 0, 0, "step", "_ts")
-    assert normal(fast) == normal(jsonl_rows.parse(data, 0, 0, "step", "_ts"))
-    assert fast.rows == 50
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.integers(0, sum(len(row) + 1 for row in PLAIN) - 1),
+    st.sampled_from([*b'"{}[]:,.0eEtnN \n\r\x00\x0b\x0c\\-+x', 0xC3]),
+    st.booleans(),
+)
+def test_no_strange_byte_anywhere_is_read_in_two_ways(at, byte, insert):
+    """A log of numbers, as the fast way is for, with one byte more or another one in it."""
+    whole = b"".join(row + b"\n" for row in PLAIN)
+    data = whole[:at] + bytes([byte]) + whole[at + (not insert) :]
+    slow = jsonl_rows.parse(data, 100, 7, "step", "_ts")
+    try:
+        fast = sampled(data)
+    except (jsonl_columns.NotColumnsError, duckdb.Error, ValueError):
+        return
+
+    assert normal(fast) == normal(slow)
+
+
+ROW = b'{"step":%d,"_ts":1.5,"train/loss":2.5'
+ORDINARY = {
+    "header and end": [b'{"_kind":"run","v":null}', *PLAIN, b'{"_kind":"finish"}'],
+    "nanochat": [
+        ROW % 0 + b',"train/epoch":"0 pq: 1 rg: 2"}',
+        ROW % 0 + b',"val/bpb":1.5}',
+        ROW % 0 + b',"core_metric":0.5,"centered_results":{"a":0.25,"b":{"c":1}}}',
+        ROW % 1 + b',"train/epoch":"a \\"word\\", two"}',
+    ],
+    "nulls and words for numbers": [ROW % 0 + b',"a":null}', ROW % 1 + b',"a":"NaN","b":NaN}'],
+    "a bad line among many": [*PLAIN, b"not, json: at all", b'{"step":"4"}', *PLAIN],
+    "blank lines": [*PLAIN, b"", b"  ", *PLAIN, b'{"_kind":"x"}', b""],
+    "windows": [row + b"\r" for row in PLAIN],
+    "a rare key": [*PLAIN * 500, ROW % 1 + b',"rare":1}', *PLAIN * 1500],
+}
+
+
+@pytest.mark.parametrize("rows", ORDINARY.values(), ids=ORDINARY)
+def test_the_fast_way_reads_ordinary_logs_itself(rows):
+    """The properties above would hold if the fast way always handed over; here it must not."""
+    data = b"".join(row + b"\n" for row in rows)
+
+    assert normal(sampled(data)) == normal(jsonl_rows.parse(data, 100, 7, "step", "_ts"))
+
+
+def test_a_log_that_grows_while_it_is_read_is_read_to_where_it_ended(place):
+    """The size is taken once; a line that is written since is for the next sync."""
+    path = place.log(steps=range(50), finish=True)
+    size = path.stat().st_size
+    whole = path.read_bytes()
+    with path.open("ab") as file:
+        file.write(b'{"step":50,"a":1}\n')
+    try:
+        lines = jsonl_sampled.parse(path, size, 0, 0, ("step", "_ts"))
+    except jsonl_columns.NotColumnsError:
+        lines = jsonl_rows.parse(whole, 0, 0, "step", "_ts")
+
+    assert normal(lines) == normal(jsonl_rows.parse(whole, 0, 0, "step", "_ts"))
+
+
+def test_the_chunks_of_a_large_log_are_read_as_one(place, monkeypatch):
+    """Also where a key is a text in one of them, and a number that repeats a step in others."""
+    rows = [ROW % (i % 3000) + b',"x":%d}' % i for i in range(12_000)]
+    rows[6000] = ROW % 5 + b',"x":"text","new":1}'
+    path = place.logs / "large.jsonl"
+    path.write_bytes(b"".join(row + b"\n" for row in rows))
+    monkeypatch.setattr(jsonl, "CHUNK_BYTES", 300_000)
+    lines = jsonl.read(path, 0, "step", "_ts")
+    slow = jsonl_rows.parse(path.read_bytes(), 0, 0, "step", "_ts")
+
+    assert normal(lines) == normal(slow)
+    assert lines.points["key"].unique().to_list() == ["x"]
+    assert [p for p in points_of(lines) if p[0] == "x"] == [
+        p for p in points_of(slow) if p[0] == "x"
+    ]
 
 
 def test_a_log_beyond_the_small_size_is_read_as_a_small_one_is(place):
