@@ -27,6 +27,8 @@ _TYPES: dict[str, pl.DataType] = {
     "source": pl.String(),
 }
 HISTORY = pl.Schema(_TYPES)
+Steps = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
 AXES = ("step", "ts")
 
 # Below this many points of a metric a row for each costs no more than a block's entries.
@@ -106,19 +108,20 @@ class History:
                 found[getattr(block, column)] += block.frame.height * len(block.metrics)
         return {value: found[value] for value in sorted(found)}
 
-    def numbers(self) -> Iterator[tuple[str, pl.Series, pl.Series]]:
+    def numbers(self) -> Iterator[tuple[str, Steps, Values]]:
         """Yield (metric, steps, values) of all numbers, by metric and then by step."""
-        found: dict[str, list[pl.DataFrame]] = defaultdict(list)
+        found: dict[str, list[tuple[Steps, Values]]] = defaultdict(list)
         for block in self.blocks:
-            for metric in block.metrics:
-                found[metric].append(block.frame.select("step", value=KEY + metric))
+            steps, *columns = (block.frame[name].to_numpy() for name in _but_ts(block.frame))
+            for metric, values in zip(block.metrics, columns, strict=True):
+                found[metric].append((steps, values))
         numbers = self.long.filter(pl.col("value").is_not_null())
         for (metric,), rows in numbers.group_by("metric", maintain_order=True):
-            found[str(metric)].append(rows.select("step", "value"))
+            found[str(metric)].append((rows["step"].to_numpy(), rows["value"].to_numpy()))
         for metric in sorted(found):
-            frames = found[metric]
-            frame = frames[0] if len(frames) == 1 else pl.concat(frames).sort("step")
-            yield metric, frame["step"], frame["value"]
+            steps, values = map(np.concatenate, zip(*found[metric], strict=True))
+            order = np.argsort(steps) if len(found[metric]) > 1 else slice(None)
+            yield metric, steps[order], values[order]
 
     def melted(self) -> pl.DataFrame:
         """Return all points as rows (HISTORY), sorted by (metric, step)."""
@@ -130,6 +133,10 @@ class History:
         some = [block.only(m for m in block.metrics if m in metrics) for block in self.blocks]
         rows = self.long.filter(pl.col("metric").is_in(metrics))
         return pl.concat([rows, *(block.long() for block in some)])
+
+
+def _but_ts(frame: pl.DataFrame) -> list[str]:
+    return ["step", *frame.columns[len(AXES) :]]
 
 
 def no_rows() -> pl.DataFrame:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import polars as pl
+import numpy as np
+import numpy.typing as npt
 
 from etl import eras, naming, sources
 from etl.blocks import History
@@ -193,10 +194,10 @@ def summary_rows(
     rows: list[Row] = []
     ends: dict[str, float] = {}
     for metric, steps, values in history.numbers():
-        ends[metric] = values[-1]
+        ends[metric] = float(values[-1])
         for rule, at in _extremes(metric, values).items():
-            place = {"value": values[at], "step": steps[at], "text": None}
-            rows.append({"run_id": run_id, "metric": metric, "rule": rule, **place})
+            row = {"run_id": run_id, "metric": metric, "rule": rule, "text": None}
+            rows.append({**row, "value": float(values[at]), "step": int(steps[at])})
     reported: dict[str, Any] = {}
     for _, fact in reversed(facts):
         reported.update({metric_of(key): value for key, value in flat(fact.summary).items()})
@@ -211,16 +212,18 @@ def summary_rows(
     return rows
 
 
-def _extremes(metric: str, values: pl.Series) -> dict[str, int]:
+def _extremes(metric: str, values: npt.NDArray[np.float64]) -> dict[str, int]:
     """Return where the last, least, greatest and best of *values* stand."""
     found = {"last": len(values) - 1}
-    comparable = values.fill_nan(None)
-    if comparable.null_count() < len(values):
-        found["min"] = comparable.arg_min() or 0
-        found["max"] = comparable.arg_max() or 0
-        known = naming.describe(metric)
-        if known and known.direction:
-            found["best"] = found[known.direction]
+    least, greatest = int(values.argmin()), int(values.argmax())
+    if math.isnan(values[least]):  # to numpy NaN is the least and the greatest
+        if bool(np.isnan(values).all()):
+            return found
+        least, greatest = int(np.nanargmin(values)), int(np.nanargmax(values))
+    found |= {"min": least, "max": greatest}
+    known = naming.describe(metric)
+    if known and known.direction:
+        found["best"] = found[known.direction]
     return found
 
 

@@ -31,9 +31,11 @@ class _Stored:
 
 def read(con: duckdb.DuckDBPyConnection, run_id: str) -> History:
     """Return the stored history of *run_id*."""
-    names = ", ".join(HISTORY)
-    query = f"select {names} from store.long where run_id = ? order by metric, step"
-    long = tables.frame(con, query, run_id)
+    long = no_rows()
+    if tables.rows(con, "select 1 from store.long where run_id = ? limit 1", run_id):
+        names = ", ".join(HISTORY)
+        query = f"select {names} from store.long where run_id = ? order by metric, step"
+        long = tables.frame(con, query, run_id)
     stored = _stored(con, run_id)
     if not stored:
         return History((), long)
@@ -69,11 +71,16 @@ def chunks(history: History) -> list[Block]:
     ]
 
 
-def write(con: duckdb.DuckDBPyConnection, run_id: str, before: History, after: History) -> None:
-    """Make the history of *run_id*, of which *before* is stored, *after*."""
+def write(
+    con: duckdb.DuckDBPyConnection, run_id: str, before: History, after: History
+) -> list[Row]:
+    """Make the history of *run_id*, of which *before* is stored, *after*.
+
+    Returns its rows of the table slots, for the caller to write.
+    """
     known = {stored: block for block, stored in _stored(con, run_id).items()}
     frames = {_place(chunk): chunk.frame for chunk in chunks(before)}
-    ((free,),) = tables.rows(con, "select coalesce(max(block) + 1, 0) from store.slots")
+    ((free,),) = tables.rows(con, "select coalesce(max(block) + 1, 0) from store.wide")
     arriving, slots, kept = [], [], set()
     for place, chunk in enumerate(chunks(after)):
         what = _place(chunk)
@@ -84,30 +91,36 @@ def write(con: duckdb.DuckDBPyConnection, run_id: str, before: History, after: H
         else:
             block, rows, free = free, chunk.frame, free + 1
         if rows.height:
-            arriving.append(_wide(rows, "block", block, pl.Int64()))
-        slots += slot_rows(run_id, place, chunk, block)
-    gone = sorted(set(known.values()) - kept)
-    if gone:
-        query = "delete from store.wide where block between ? and ? and list_contains(?, block)"
-        tables.rows(con, query, gone[0], gone[-1], gone)
-    if arriving:
-        tables.insert(con, "wide", pl.concat(arriving, rechunk=False))
-    tables.replace(con, "slots", run_id, slots)
+            arriving.append(_wide(rows, "block", block, pl.Int64))
+        slots += _slot_rows(run_id, place, chunk, block)
+    _remove(con, set(known.values()) - kept)
+    for rows in arriving:
+        # arrays, since a frame would cost the import of pyarrow; and columns without NULL alone
+        columns = [name for name in rows.columns if name == "ts" or not rows[name].has_nulls()]
+        tables.insert(con, "wide", {name: rows[name].to_numpy() for name in columns})
     if not after.long.equals(before.long):
         tables.replace_frame(con, "long", run_id, after.long)
+    return slots
+
+
+def _remove(con: duckdb.DuckDBPyConnection, blocks: set[int]) -> None:
+    if blocks:
+        query = "delete from store.wide where block between ? and ? and list_contains(?, block)"
+        tables.rows(con, query, min(blocks), max(blocks), sorted(blocks))
 
 
 def drop(con: duckdb.DuckDBPyConnection, run_id: str) -> None:
     """Forget the history of *run_id*."""
-    write(con, run_id, History((), no_rows()), History((), no_rows()))
-    tables.rows(con, "delete from store.long where run_id = ?", run_id)
+    _remove(con, set(_stored(con, run_id)))
+    for table in ("slots", "long"):
+        tables.forget(con, table, [run_id])
 
 
 def _place(chunk: Block) -> _Stored:
     return _Stored(chunk.segment, chunk.source, tuple(chunk.metrics))
 
 
-def slot_rows(run_id: str, place: int, chunk: Block, block: int) -> list[Row]:
+def _slot_rows(run_id: str, place: int, chunk: Block, block: int) -> list[Row]:
     """Return a row for each metric of a stored block."""
     return [
         {
@@ -124,17 +137,18 @@ def slot_rows(run_id: str, place: int, chunk: Block, block: int) -> list[Row]:
     ]
 
 
-def _wide(frame: pl.DataFrame, name: str, number: int, kind: pl.DataType) -> pl.DataFrame:
-    columns = frame.columns[len(AXES) :]
-    empty = pl.lit(None, dtype=pl.Float64)
-    return frame.select(
-        pl.lit(number, dtype=kind).alias(name),
-        *AXES,
-        *(
-            pl.col(column).alias(value)
-            for column, value in zip(columns, layout.VALUES, strict=False)
-        ),
-        *(empty.alias(value) for value in layout.VALUES[len(columns) :]),
+def _wide(frame: pl.DataFrame, name: str, number: int, kind: type[pl.DataType]) -> pl.DataFrame:
+    """Return *frame* as stored rows of the block *number*, which the column *name* holds."""
+    height = frame.height
+    values = frame.get_columns()[len(AXES) :]
+    empty = pl.Series("", [None], dtype=pl.Float64).new_from_index(0, height)
+    values += [empty] * (layout.SLOTS - len(values))
+    return pl.DataFrame(
+        [
+            pl.Series(name, [number], dtype=kind).new_from_index(0, height),
+            *frame.get_columns()[: len(AXES)],
+            *(value.alias(slot) for value, slot in zip(values, layout.VALUES, strict=True)),
+        ]
     )
 
 
@@ -147,18 +161,17 @@ def write_parts(folder: Path, run_id: str, history: History) -> list[tuple[str, 
     parts = []
     pieces = chunks(history)
     if pieces:
-        state = hashlib.blake2b(digest_size=16)
-        state.update(f"wide\n{run_id}\n".encode("utf-8", "surrogatepass"))
+        state = hashlib.sha256(f"wide\n{run_id}\n".encode("utf-8", "surrogatepass"))
         for block in history.blocks:
             place = f"{block.segment}\n{block.source}\n{snapshot.digest(block.frame)}\n"
             state.update(place.encode("utf-8", "surrogatepass"))
         rows = sum(piece.frame.height for piece in pieces)
 
         def wide() -> pl.DataFrame:
-            frames = [_wide(p.frame, "place", at, pl.Int32()) for at, p in enumerate(pieces)]
+            frames = [_wide(p.frame, "place", at, pl.Int32) for at, p in enumerate(pieces)]
             return pl.concat(frames, rechunk=False).select(owner, pl.all())
 
-        part = snapshot.Part(run_id, state.hexdigest(), rows)
+        part = snapshot.Part(run_id, state.hexdigest()[:32], rows)
         snapshot.write_part(folder, part, wide, compression="uncompressed")
         parts.append(("wide", part))
     if history.long.height:

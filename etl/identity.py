@@ -79,40 +79,32 @@ def sample(
     numbers = points.filter(pl.col("key").is_in(keys) & pl.col("value").is_finite())
     for (key,), group in numbers.group_by("key", maintain_order=True):
         steps, values = group["step"].to_numpy(), group["value"].to_numpy()
-        found.setdefault(str(key), {}).update(_few(steps, values, _order(steps)))
+        order = _order(steps)
+        few = zip(steps[order].tolist(), values[order].tolist(), strict=True)
+        found.setdefault(str(key), {}).update(few)  # the later of two values at one step stands
     if rows is not None:
-        steps = rows["step"].to_numpy()
-        order = _order(steps)  # one for all keys without gaps
+        places = _order(rows["step"].to_numpy()).tolist()  # the same for all keys without gaps
+        round_steps = rows["step"].gather(places).to_list()
         for key in sorted(set(keys) & set(wide)):
-            values = rows[KEY + key].to_numpy()  # NULL is NaN
-            there = np.isfinite(values)
-            if there.all():
-                few = _few(steps, values, order)
-            elif there.any():
-                few = _few(steps[there], values[there], _order(steps[there]))
-            else:
-                continue
-            found.setdefault(key, {}).update(few)
+            pairs = list(zip(round_steps, rows[KEY + key].gather(places).to_list(), strict=True))
+            if any(value is None or not math.isfinite(value) for _, value in pairs):
+                part = rows.select("step", KEY + key).filter(pl.col(KEY + key).is_finite())
+                pairs = part[_order(part["step"].to_numpy()).tolist()].rows()
+            if pairs:  # the later of two values at one step stands
+                found.setdefault(key, {}).update(dict(pairs))
     return {key: _roundest(found[key]) for key in keys if key in found}
 
 
 def _order(steps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return where the roundest of *steps* stand, in their order."""
     weight = np.gcd(steps, 1_000_000)
-    if len(steps) > 4 * _STEPS:  # only those that can be among the chosen are worth sorting
-        least = np.partition(weight, -4 * _STEPS)[-4 * _STEPS]
-        near = np.flatnonzero(weight >= least)
+    count = _STEPS if bool((steps[1:] > steps[:-1]).all()) else 4 * _STEPS  # some come twice
+    if len(steps) > count:  # only those that can be among the chosen are worth sorting
+        near = np.flatnonzero(weight >= np.partition(weight, -count)[-count])
     else:
         near = np.arange(len(steps))
-    chosen = near[np.lexsort((steps[near], -weight[near]))[: 4 * _STEPS]]
+    chosen = near[np.lexsort((steps[near], -weight[near]))[:count]]
     return np.sort(chosen)
-
-
-def _few(
-    steps: npt.NDArray[np.int64], values: npt.NDArray[np.float64], order: npt.NDArray[np.int64]
-) -> dict[int, float]:
-    """Return the values at *order*; the later of two values at one step stands."""
-    return dict(zip(steps[order].tolist(), values[order].tolist(), strict=True))
 
 
 def _roundest(values: Mapping[int, float]) -> dict[int, float]:

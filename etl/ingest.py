@@ -216,6 +216,7 @@ class Ingest:
             self.outcome.new_points += new
             self.outcome.notes += notes
             self.outcome.changed = True
+        self.store.flush()
         self.held.clear()
         self.anew.clear()
         self.holding = 0

@@ -21,6 +21,7 @@ from typing import IO, Any, Literal
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from etl import layout, schema
@@ -65,16 +66,16 @@ class Manifest:
 
 def digest(frame: pl.DataFrame) -> str:
     """Return a hash of the frame's columns, types and values, which must be in canonical order."""
-    state = hashlib.blake2b(digest_size=16)
+    state = hashlib.sha256()  # 1.7 GB/s where the processor knows it; blake2b 0.7
     for column in frame.get_columns():
         state.update(f"{column.name}:{len(column)}:".encode())
-        if column.null_count() == len(column):
+        if not column.has_nulls():
+            state.update(b"whole")
+        elif column.null_count() == len(column):
             state.update(b"null")
             continue
-        if column.has_nulls():
-            state.update(np.packbits(column.is_null().to_numpy()).tobytes())
         else:
-            state.update(b"whole")
+            state.update(np.packbits(column.is_null().to_numpy()).tobytes())
         if column.dtype == pl.String:
             # sorted tables repeat their texts: hash each run of equal ones once
             runs = column.fill_null("").rle().struct.unnest()
@@ -82,16 +83,22 @@ def digest(frame: pl.DataFrame) -> str:
             state.update(runs["len"].cast(pl.Int64).to_numpy().astype("<i8").tobytes())
             state.update(np.array([len(text) for text in texts], dtype="<i8").tobytes())
             state.update(b"".join(texts))
-        elif column.dtype == pl.Float64:
-            values = column.fill_null(0.0).to_numpy().astype("<f8", copy=False)
-            if math.isnan(values.sum()):  # also of inf - inf; any NaN is the same NaN
-                values = np.where(np.isnan(values), np.nan, values)
-            state.update(np.ascontiguousarray(values).data)
         else:
-            numbers = column.to_physical().cast(pl.Int64).fill_null(0)
-            values = numbers.to_numpy().astype("<i8", copy=False)
-            state.update(np.ascontiguousarray(values).data)
-    return state.hexdigest()
+            state.update(_numbers(column).data)
+    return state.hexdigest()[:32]
+
+
+def _numbers(column: pl.Series) -> npt.NDArray[Any]:
+    """Return the numbers of *column* as bytes can be told from each other, NULL as 0."""
+    if column.dtype == pl.Float64:
+        whole = column.fill_null(0.0) if column.has_nulls() else column
+        values = np.ascontiguousarray(whole.to_numpy(), dtype="<f8")
+        # any NaN is the same NaN; the sum is one also of inf and -inf
+        return np.where(np.isnan(values), np.nan, values) if math.isnan(values.sum()) else values
+    numbers = column.to_physical()
+    numbers = numbers.cast(pl.Int64) if numbers.dtype != pl.Int64 else numbers
+    numbers = numbers.fill_null(0) if numbers.has_nulls() else numbers
+    return np.ascontiguousarray(numbers.to_numpy(), dtype="<i8")
 
 
 def write_part(

@@ -9,15 +9,14 @@ import polars as pl
 
 from etl import blocks, describe, history, ledger, machine, merge, naming, sources, tables
 from etl.blocks import History
+from etl.describe import Row
 from etl.project import Project, Settings
 from etl.sources.reading import Facts, Piece
 from etl.stitch import Segment, stitch, telling
 
-# The tables that hold rows of runs, but history.
-_OF_RUN = (
-    *("runs", "segments", "config", "summary", "keys", "differing", "measured", "parts"),
-    *("telemetry", "console"),
-)
+# The tables of few rows a run, and with them all that hold rows of runs but history.
+_SMALL = ("runs", "segments", "config", "summary", "keys", "measured", "parts", "slots")
+_OF_RUN = (*_SMALL, "differing", "telemetry", "console")
 # Each source's place, of its own also where two have the same precedence.
 PRECEDENCE = {
     source.kind: place
@@ -36,6 +35,8 @@ class Store:
         self, con: duckdb.DuckDBPyConnection, project: Project, settings: Settings
     ) -> None:
         self.con, self.project, self.settings = con, project, settings
+        self.rows: dict[str, list[Row]] = {table: [] for table in _SMALL}  # not written yet
+        self.put_runs: list[str] = []
 
     def put(
         self, run_id: str, pieces: Sequence[Piece] | None, read_again: ReadAgain
@@ -57,11 +58,18 @@ class Store:
         fitting, notes = _fitting(run_id, pieces, facts)
         arriving = [self._history(piece, segments) for piece in fitting]
         merged = merge.merge(existing, arriving, segments, PRECEDENCE)
-        history.write(self.con, run_id, before, merged.history)
+        self.rows["slots"] += history.write(self.con, run_id, before, merged.history)
         self._write(run_id, facts, segments, merged, anew=anew)
         machine.write(self.con, run_id, pieces, segments, anew=anew)
         new_points = blocks.added(merged.history, before)
         return new_points, [*notes, *_notes(run_id, facts)]
+
+    def flush(self) -> None:
+        """Write what was put: statement by statement the small tables would cost 15 ms a run."""
+        for table, rows in self.rows.items():
+            tables.replace(self.con, table, self.put_runs, rows)
+            rows.clear()
+        self.put_runs.clear()
 
     def drop(self, run_id: str) -> None:
         """Forget a run that turned out to be another one."""
@@ -142,35 +150,31 @@ class Store:
         *,
         anew: bool,
     ) -> None:
-        con, found = self.con, merged.history
+        found, rows = merged.history, self.rows
         metric_of = self._metric_of(facts[0][1])
         row = describe.run_row(
             self.project.name, run_id, facts, segments, found, settings=self.settings
         )
-        tables.replace(con, "runs", run_id, [row])
-        segment_rows = describe.segment_rows(run_id, facts, segments, found)
-        tables.replace(con, "segments", run_id, segment_rows)
-        tables.replace(con, "config", run_id, describe.config_rows(run_id, facts))
-        summary = describe.summary_rows(run_id, facts, found, metric_of)
-        tables.replace(con, "summary", run_id, summary)
-        keys = describe.key_rows(run_id, facts, metric_of)
-        tables.replace(con, "keys", run_id, keys)
+        rows["runs"].append(row)
+        rows["segments"] += describe.segment_rows(run_id, facts, segments, found)
+        rows["config"] += describe.config_rows(run_id, facts)
+        rows["summary"] += describe.summary_rows(run_id, facts, found, metric_of)
+        rows["keys"] += describe.key_rows(run_id, facts, metric_of)
+        rows["measured"] += [
+            {"run_id": run_id, "metric": metric, "points": points}
+            for metric, points in found.counts("metric").items()
+        ]
+        rows["parts"] += [
+            {"run_id": run_id, "kind": kind, "digest": part.digest, "rows": part.rows}
+            for kind, part in history.write_parts(self.project.parts, run_id, found)
+        ]
+        self.put_runs.append(run_id)
         self._write_differing(run_id, merged, anew=anew)
-        counts = found.counts("metric").items()
-        measured = [{"run_id": run_id, "metric": m, "points": count} for m, count in counts]
-        tables.replace(con, "measured", run_id, measured)
-        parts = history.write_parts(self.project.parts, run_id, found)
-        tables.replace(
-            con,
-            "parts",
-            run_id,
-            [
-                {"run_id": run_id, "kind": kind, "digest": part.digest, "rows": part.rows}
-                for kind, part in parts
-            ],
-        )
 
     def _write_differing(self, run_id: str, merged: merge.Merged, *, anew: bool) -> None:
+        query = "select 1 from store.differing where run_id = ? limit 1"
+        if not merged.differing.height and not tables.rows(self.con, query, run_id):
+            return
         names = ", ".join(merged.differing.columns)
         query = f"select {names} from store.differing where run_id = ?"
         known = tables.frame(self.con, query, run_id)

@@ -301,4 +301,4 @@ if __name__ == "__main__":
     sys.stdout.flush()
     sys.stderr.flush()
     # not sys.exit: DuckDB 2.0 prints a list of leaked instances when the interpreter is torn down
-    sys.exit(code)
+    os._exit(code)

@@ -154,7 +154,7 @@ def select(
         from read_json({_text(file)}, format='newline_delimited', ignore_errors=true,
                        columns={{{columns}}})
     """
-    return pl.DataFrame(pl.from_arrow(con.sql(query).to_arrow_table()))
+    return pl.DataFrame(con.sql(query))
 
 
 def finite(wide: pl.DataFrame) -> bool:

@@ -71,13 +71,13 @@ def _count(path: Path, size: int) -> _Counts:
         while left > 0 and (length := file.readinto(memoryview(buffer)[: min(left, _BLOCK_BYTES)])):
             left -= length
             found = []
-            for character in (*_COLON, *_QUOTE, *_COMMA):
+            for character in (*_COLON, *_QUOTE, *_COMMA, *b"\n"):
                 np.equal(block[:length], character, out=flags[:length])
                 found.append(int(np.count_nonzero(flags[:length])))
             counts.colons += found[0]
             counts.quotes += found[1]
             counts.commas += found[2]
-            counts.lines += buffer.count(b"\n", 0, length)
+            counts.lines += found[3]
             # blanks to DuckDB, and none to the standard
             if buffer.find(b"\x0b", 0, length) >= 0 or buffer.find(b"\x0c", 0, length) >= 0:
                 raise NotColumnsError
@@ -154,13 +154,13 @@ def _without_odd(
     axes: tuple[str, str | None],
 ) -> tuple[pl.DataFrame, tuple[tuple[Event, ...], tuple[Reject, ...]]]:
     """Return the rows of history, and what the lines hold that are none."""
-    step = wide["step"]
-    fits = ((step == step.floor()) & (step.abs() < MAX_STEP)).fill_null(value=False)
+    step = wide["step"].to_numpy()  # NULL is NaN, which is no whole number either
+    fits = (np.floor(step) == step) & (np.abs(step) < MAX_STEP)
     if fits.all():
         return wide, ((), ())
     events: list[Event] = []
     rejects: list[Reject] = []
-    odd = fits.not_().arg_true().to_list()
+    odd = np.flatnonzero(~fits).tolist()
     for number, at, line in _lines(path, odd, wide.height, counts):
         found = jsonl_rows.parse(line, origin[0] + at, origin[1] + number, *axes)
         if found.rows:  # readable after all

@@ -120,7 +120,7 @@ class Facts:
 
     def dump(self) -> str:
         """Return the facts as JSON text."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return json.dumps({name: getattr(self, name) for name in _FIELDS}, sort_keys=True)
 
     @classmethod
     def load(cls, text: str) -> Facts:
@@ -188,6 +188,7 @@ _TEXTS = (
     "loads_stage",
     "loads_tag",
 )
+_FIELDS = tuple(field.name for field in dataclasses.fields(Facts))
 _DEPTH = 50
 
 
