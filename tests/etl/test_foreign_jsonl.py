@@ -229,7 +229,7 @@ def test_points_of_a_key_come_in_the_order_of_the_file(tmp_path):
     lines = jsonl.read(path, 0, "step", None)
 
     assert path.stat().st_size > jsonl.SMALL_BYTES
-    assert lines.points["step"].to_list() == list(range(9000, 0, -1))
+    assert lines.wide["step"].to_list() == list(range(9000, 0, -1))
 
 
 def test_nan_is_the_same_value_as_nan():
