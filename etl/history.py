@@ -6,6 +6,7 @@ What did not change is not written: a log that grew by a hundred steps costs a h
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from etl.blocks import AXES, HISTORY, Block, History, joined, no_rows
 from etl.sources.reading import KEY
 
 Row = dict[str, Any]
+_WAITING = 8_000_000  # numbers that wait to be written: a statement costs as much as 30,000 of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,36 +73,60 @@ def chunks(history: History) -> list[Block]:
     ]
 
 
-def write(
-    con: duckdb.DuckDBPyConnection, run_id: str, before: History, after: History
-) -> list[Row]:
-    """Make the history of *run_id*, of which *before* is stored, *after*.
+class Writer:
+    """Writes histories into an open database, many runs at a time."""
 
-    Returns its rows of the table slots, for the caller to write.
-    """
-    known = {stored: block for block, stored in _stored(con, run_id).items()}
-    frames = {_place(chunk): chunk.frame for chunk in chunks(before)}
-    ((free,),) = tables.rows(con, "select coalesce(max(block) + 1, 0) from store.wide")
-    arriving, slots, kept = [], [], set()
-    for place, chunk in enumerate(chunks(after)):
-        what = _place(chunk)
-        old = frames.get(what)
-        if what in known and old is not None and chunk.frame.head(old.height).equals(old):
-            block, rows = known[what], chunk.frame.slice(old.height)
-            kept.add(block)
-        else:
-            block, rows, free = free, chunk.frame, free + 1
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self.con = con
+        ((self.free,),) = tables.rows(con, "select coalesce(max(block) + 1, 0) from store.slots")
+        self.waiting: dict[int, list[pl.DataFrame]] = defaultdict(list)  # by their width
+        self.points = 0
+
+    def write(self, run_id: str, before: History, after: History) -> list[Row]:
+        """Make the history of *run_id*, of which *before* is stored, *after*.
+
+        Returns its rows of the table slots, for the caller to write.
+        """
+        known, frames = {}, {}
+        if before.blocks:
+            known = {stored: block for block, stored in _stored(self.con, run_id).items()}
+            frames = {_place(chunk): chunk.frame for chunk in chunks(before)}
+        slots, kept = [], set()
+        for place, chunk in enumerate(chunks(after)):
+            what = _place(chunk)
+            old = frames.get(what)
+            if what in known and old is not None and chunk.frame.head(old.height).equals(old):
+                block, rows = known[what], chunk.frame.slice(old.height)
+                kept.add(block)
+            else:
+                block, rows = self.free, chunk.frame
+                self.free += 1
+            self._add(rows, block)
+            slots += _slot_rows(run_id, place, chunk, block)
+        _remove(self.con, set(known.values()) - kept)
+        if not after.long.equals(before.long):
+            tables.replace_frame(self.con, "long", run_id, after.long)
+        return slots
+
+    def _add(self, rows: pl.DataFrame, block: int) -> None:
         if rows.height:
-            arriving.append(_wide(rows, "block", block, pl.Int64))
-        slots += _slot_rows(run_id, place, chunk, block)
-    _remove(con, set(known.values()) - kept)
-    for rows in arriving:
-        # arrays, since a frame would cost the import of pyarrow; and columns without NULL alone
-        columns = [name for name in rows.columns if name == "ts" or not rows[name].has_nulls()]
-        tables.insert(con, "wide", {name: rows[name].to_numpy() for name in columns})
-    if not after.long.equals(before.long):
-        tables.replace_frame(con, "long", run_id, after.long)
-    return slots
+            number = pl.Series("block", [block], dtype=pl.Int64).new_from_index(0, rows.height)
+            names = ("block", *AXES, *layout.VALUES)
+            columns = [number, *rows.get_columns()]
+            named = [column.alias(name) for column, name in zip(columns, names, strict=False)]
+            self.waiting[rows.width].append(pl.DataFrame(named))
+            self.points += rows.height * rows.width
+            if self.points > _WAITING:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write the rows that wait, those of one width together."""
+        for _, frames in sorted(self.waiting.items()):
+            rows = pl.concat(frames, rechunk=False)
+            # arrays, since a frame would cost the import of pyarrow, 0.1 s
+            tables.insert(self.con, "wide", {c.name: c.to_numpy() for c in rows.get_columns()})
+        self.waiting.clear()
+        self.points = 0
 
 
 def _remove(con: duckdb.DuckDBPyConnection, blocks: set[int]) -> None:

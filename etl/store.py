@@ -37,6 +37,8 @@ class Store:
         self.con, self.project, self.settings = con, project, settings
         self.rows: dict[str, list[Row]] = {table: [] for table in _SMALL}  # not written yet
         self.put_runs: list[str] = []
+        self.stored = {run for (run,) in tables.rows(con, "select run_id from store.runs")}
+        self.writer = history.Writer(con)
 
     def put(
         self, run_id: str, pieces: Sequence[Piece] | None, read_again: ReadAgain
@@ -49,8 +51,10 @@ class Store:
         held = ledger.holdings(self.con, run_id)
         facts = describe.ordered([(h.kind, h.facts) for h in held], PRECEDENCE)
         segments = stitch(telling(facts, sources.BY_KIND))
-        before = history.read(self.con, run_id)
-        existing, anew = before, pieces is None or self._moved(run_id, segments, len(facts))
+        stored = run_id in self.stored
+        before = history.read(self.con, run_id) if stored else blocks.NOTHING
+        existing, anew = before, pieces is None
+        anew = anew or (stored and self._moved(run_id, segments, len(facts)))
         if pieces is None or anew:
             pieces, lost = read_again(held)
             existing = self._kept(run_id, before, lost, segments)
@@ -58,7 +62,7 @@ class Store:
         fitting, notes = _fitting(run_id, pieces, facts)
         arriving = [self._history(piece, segments) for piece in fitting]
         merged = merge.merge(existing, arriving, segments, PRECEDENCE)
-        self.rows["slots"] += history.write(self.con, run_id, before, merged.history)
+        self.rows["slots"] += self.writer.write(run_id, before, merged.history)
         self._write(run_id, facts, segments, merged, anew=anew)
         machine.write(self.con, run_id, pieces, segments, anew=anew)
         new_points = blocks.added(merged.history, before)
@@ -66,14 +70,17 @@ class Store:
 
     def flush(self) -> None:
         """Write what was put: statement by statement the small tables would cost 15 ms a run."""
+        self.writer.flush()
         for table, rows in self.rows.items():
             tables.replace(self.con, table, self.put_runs, rows)
             rows.clear()
+        self.stored.update(self.put_runs)
         self.put_runs.clear()
 
     def drop(self, run_id: str) -> None:
         """Forget a run that turned out to be another one."""
         history.drop(self.con, run_id)
+        self.stored.discard(run_id)
         for table in _OF_RUN:
             tables.rows(self.con, f"delete from store.{table} where run_id = ?", run_id)
 
@@ -172,8 +179,7 @@ class Store:
         self._write_differing(run_id, merged, anew=anew)
 
     def _write_differing(self, run_id: str, merged: merge.Merged, *, anew: bool) -> None:
-        query = "select 1 from store.differing where run_id = ? limit 1"
-        if not merged.differing.height and not tables.rows(self.con, query, run_id):
+        if not merged.differing.height and run_id not in self.stored:
             return
         names = ", ".join(merged.differing.columns)
         query = f"select {names} from store.differing where run_id = ?"

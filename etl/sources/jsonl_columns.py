@@ -141,16 +141,14 @@ def select(
     """Return a row for each line: step, ts, and a column named after its place for each key."""
     step, ts = axes
     kinds = {key: "JSON" if key in rich else "DOUBLE" for key in keys}
-    # as text, since of a number DuckDB would make "true" a 1
-    kinds |= {step: "JSON"} | ({ts: "DOUBLE"} if ts else {})
+    kinds |= {step: "DOUBLE"} | ({ts: "DOUBLE"} if ts else {})
     columns = ", ".join(f"{_text(key)}: '{kind}'" for key, kind in kinds.items())
     named = "".join(
         f", {_name(key)}{'::varchar' if key in rich else ''} as k{at}"
         for at, key in enumerate(keys)
     )
     query = f"""
-        select try_cast({_name(step)}::varchar as double) as step,
-            {_name(ts) if ts else "null::double"} as ts{named}
+        select {_name(step)} as step, {_name(ts) if ts else "null::double"} as ts{named}
         from read_json({_text(file)}, format='newline_delimited', ignore_errors=true,
                        columns={{{columns}}})
     """

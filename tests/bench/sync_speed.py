@@ -1,18 +1,23 @@
-"""JSONL -> tables and snapshot, against the least that DuckDB could do with the same file.
+"""JSONL -> tables and snapshot, against the least that DuckDB could do with the same files.
 
-Prints CPU seconds and their ratio (1.0 would be as fast as a bare ``read_json`` with explicit
-columns into one wide table, without merging, ledger, snapshot or Parquet), and the peak memory.
-Every measurement is a process of its own.
+Prints CPU seconds as ratios of one run: 1.0 would be as fast as a bare ``read_json`` with explicit
+columns into one wide table, without merging, ledger, snapshot or Parquet. Every measurement is a
+process of its own, the least of ``--times``; "without start" leaves out what importing costs each
+side. ``--large`` adds the peak of memory and the tail on 2.4 GB.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,10 +27,19 @@ BARE = """
 import sys, duckdb
 con = duckdb.connect(sys.argv[1] + "/bare.duckdb")
 columns = ", ".join(f"'{key}': 'DOUBLE'" for key in ["step", "_ts", *sys.argv[2].split(",")])
-con.execute(f"create table t as select * from read_json('{sys.argv[1]}/logs/*.jsonl',"
-    f" format='newline_delimited', ignore_errors=true, columns={{{columns}}})").fetchall()
+for number, folder in enumerate(sys.argv[3:]):
+    con.execute(f"create table t{number} as select * from read_json('{folder}/*.jsonl',"
+        f" format='newline_delimited', ignore_errors=true, columns={{{columns}}})").fetchall()
 con.close()
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a process took."""
+
+    cpu: float
+    wall: float
 
 
 def write_logs(folder: Path, runs: int, steps: int) -> int:
@@ -41,38 +55,130 @@ def write_logs(folder: Path, runs: int, steps: int) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def measure(command: list[str]) -> tuple[float, float, float]:
-    """Run *command* and return (CPU seconds, wall seconds, peak MB of the largest child so far)."""
+def write_copies(folder: Path, others: Path) -> None:
+    """Write the same runs as another program would have logged them, every tenth value missing."""
+    others.mkdir()
+    for path in sorted(folder.iterdir()):
+        lines = path.read_text().splitlines()
+        name = json.loads(lines[0])["run_id"]
+        rows = (line for line in lines if line.startswith('{"step"'))
+        text = "".join(line + "\n" for at, line in enumerate(rows) if at % 10)
+        (others / f"{name}.jsonl").write_text(text)
+
+
+def measure(command: list[str]) -> Cost:
+    """Run *command* and return what it took."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     wall = time.perf_counter() - began
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command[:6])}: {done.stderr[-500:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return cpu, wall, after.ru_maxrss / 1024
+    return Cost(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall)
+
+
+def least(times: int, before: Callable[[], None], command: list[str]) -> Cost:
+    """Return the least of *times* runs of *command*, *before* each of which something is undone."""
+    costs = []
+    for _ in range(times):
+        before()
+        costs.append(measure(command))
+    return Cost(min(cost.cpu for cost in costs), min(cost.wall for cost in costs))
+
+
+class Bench:
+    """One folder of logs, its projects, and the figures of both."""
+
+    def __init__(self, place: Path, times: int) -> None:
+        self.place, self.times = place, times
+        start = lambda code: least(times, bool, [sys.executable, "-c", code])  # noqa: E731
+        self.bare_start, self.sync_start = start("import duckdb").cpu, start("import etl.sync").cpu
+
+    def sync(self, *paths: Path, project: str = "bench") -> list[str]:
+        """Return the command that syncs *paths*."""
+        data = str(self.place / "data")
+        command = [sys.executable, "-m", "etl.sync", "--project", project, "--data-dir", data]
+        return [*command, *map(str, paths)]
+
+    def forget(self) -> None:
+        """Undo all syncs."""
+        shutil.rmtree(self.place / "data", ignore_errors=True)
+
+    def against_bare(self, what: str, *folders: Path) -> None:
+        """Print a sync of *folders* against a bare load of the same files."""
+
+        def undo() -> None:
+            (self.place / "bare.duckdb").unlink(missing_ok=True)
+
+        keys = ",".join(KEYS)
+        command = [sys.executable, "-c", BARE, str(self.place), keys, *map(str, folders)]
+        bare = least(self.times, undo, command)
+        sync = least(self.times, self.forget, self.sync(*folders))
+        net = (bare.cpu - self.bare_start) / (sync.cpu - self.sync_start)
+        line = f"{what:28} bare {bare.cpu:6.2f} CPU s, sync {sync.cpu:6.2f}, {sync.wall:6.2f} s"
+        print(f"{line}; speed {bare.cpu / sync.cpu:.2f}, without start {net:.2f}", flush=True)
+
+    def report(self, what: str, command: list[str]) -> None:
+        """Print what *command* takes."""
+        cost = least(self.times, bool, command)
+        print(f"{what:28} {cost.cpu:6.2f} CPU s, {cost.wall:6.2f} s", flush=True)
+
+    def tail(self, logs: Path) -> None:
+        """Print what 100 more rows of one run take, and nothing new, beyond the start."""
+        path = min(logs.iterdir())
+        step = json.loads(path.read_text().splitlines()[-2])["step"]
+        walls = []
+        for _ in range(self.times):
+            rows = [
+                {"step": (step := step + 1), **dict.fromkeys(KEYS, step / 7)} for _ in range(100)
+            ]
+            with path.open("a") as file:
+                file.writelines(json.dumps(row) + "\n" for row in rows)
+            walls.append(measure(self.sync()))
+        cpu, wall = min(cost.cpu for cost in walls), min(cost.wall for cost in walls)
+        print(
+            f"{'a tail of 100 rows':28} {cpu:6.2f} CPU s, {wall:6.2f} s; start {self.sync_start:.2f}"
+        )
+
+
+def many_files(folder: Path, count: int) -> None:
+    """Write *count* logs of one row."""
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"run{number}.jsonl").write_text(f'{{"step": 1, "loss": {number}.5}}\n')
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--times", type=int, default=3, help="of which the least counts")
+    parser.add_argument("--files", type=int, default=10_000, help="for the sync with nothing new")
+    parser.add_argument("--large", action="store_true", help="200 runs, 2.4 GB, and the memory")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        size = write_logs(Path(place, "logs"), options.runs, options.steps)
-        sync = [
-            sys.executable, "-m", "etl.sync", "--project", "bench", "--data-dir", f"{place}/data",
-            f"{place}/logs",
-        ]  # fmt: skip
-        bare_cpu, bare_wall, _ = measure([sys.executable, "-c", BARE, place, ",".join(KEYS)])
-        cpu, wall, peak = measure(sync)
-        again_cpu, again_wall, _ = measure(sync)
-    points = options.runs * options.steps * len(KEYS)
-    print(f"{size / 1e6:.0f} MB of JSONL, {points / 1e6:.1f}M points")
-    print(f"bare read_json into a table  {bare_cpu:6.2f} CPU s  {bare_wall:6.2f} s")
-    print(f"etl.sync, everything         {cpu:6.2f} CPU s  {wall:6.2f} s  peak {peak:.0f} MB")
-    print(f"etl.sync, nothing new        {again_cpu:6.2f} CPU s  {again_wall:6.2f} s")
-    print(f"speed against bare           {bare_cpu / cpu:6.2f}")
+    runs, times = (200, 1) if options.large else (options.runs, options.times)
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        size = write_logs(place / "logs", runs, options.steps)
+        points = runs * options.steps * len(KEYS)
+        print(f"{size / 1e6:.0f} MB of JSONL, {points / 1e6:.1f}M points", flush=True)
+        bench = Bench(place, times)
+        bench.against_bare("JSONL", place / "logs")
+        if options.large:
+            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+            print(f"{'peak memory':28} {peak:.0f} MB, of both")
+        bench.report("nothing new", bench.sync())
+        bench.tail(place / "logs")
+        if not options.large:
+            shutil.rmtree(place / "logs")
+            write_logs(place / "logs", runs, options.steps)
+            write_copies(place / "logs", place / "others")
+            bench.against_bare("two sources of the same runs", place / "logs", place / "others")
+            many_files(place / "many", options.files)
+            measure(bench.sync(place / "many", project="many"))
+            bench.report(f"nothing new in {options.files} files", bench.sync(project="many"))
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ ORDINARY = {
         ROW % 1 + b',"train/epoch":"a \\"word\\", two"}',
     ],
     "nulls and words for numbers": [ROW % 0 + b',"a":null}', ROW % 1 + b',"a":"NaN","b":NaN}'],
-    "a bad line among many": [*PLAIN, b"not, json: at all", b'{"step":"4"}', *PLAIN],
+    "a bad line among many": [*PLAIN, b"not, json: at all", b'{"step":1.5}', *PLAIN],
     "blank lines": [*PLAIN, b"", b"  ", *PLAIN, b'{"_kind":"x"}', b""],
     "windows": [row + b"\r" for row in PLAIN],
     "a rare key": [*PLAIN * 500, ROW % 1 + b',"rare":1}', *PLAIN * 1500],
