@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _pull(options: argparse.Namespace, root: Path, said: list[str]) -> Outcome:
     chosen = options.source_project or _family(options.project)
-    said += secrets(None)
+    said += secrets(None, options.base_url)
     now = datetime.now(UTC)
     with tempfile.TemporaryDirectory(
         prefix="runatlas-pull-", ignore_cleanup_errors=True
@@ -74,7 +74,7 @@ def _pull(options: argparse.Namespace, root: Path, said: list[str]) -> Outcome:
                 lock.held(root / folder.LOCK, str(root), now, work="pull"),
                 connected(options.base_url, options.timeout, Path(scratch)) as server,
             ):
-                said += secrets(server)
+                said += secrets(server, options.base_url)
                 pull = Pull(server, root, options.entity, now=now, say=_progress(said))
                 return pull.run(list(dict.fromkeys(chosen)), required=bool(options.source_project))
         finally:

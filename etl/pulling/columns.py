@@ -5,7 +5,8 @@ nested keys dotted (``centered_results.arc``, ``hist.bins``); missing is null:
 
 - Float64 where every value is a number. A boolean is 1 or 0; NaN and the infinities are values, and
   the texts "NaN", "Infinity" and "-Infinity", as which a W&B server may give them, are those.
-- String where none is. A list is its JSON text.
+- String where none is. A list is its JSON text, in which a whole number may be 1 or 1.0: a Parquet
+  export does not tell.
 - Struct {number: Float64, text: String} where the key has both: one of the two is set, the other
   null, and both are null where the key is missing.
 

@@ -154,9 +154,11 @@ def address(server: Server) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1], query="", fragment=""))
 
 
-def secrets(server: Server | None) -> list[str]:
+def secrets(server: Server | None, base_url: str | None) -> list[str]:
     """Return what must be in no output: the key, wherever the client has it from."""
     keys = {os.environ.get("WANDB_API_KEY"), getattr(getattr(server, "api", None), "api_key", None)}
+    for url in (base_url, os.environ.get("WANDB_BASE_URL")):
+        keys.add(urlsplit(url or "").password)
     return sorted(key for key in keys if key)
 
 
@@ -201,10 +203,10 @@ def _api(wandb: Any, base_url: str | None, timeout_sec: float) -> Any:
         )
     except AnswerError as problem:
         where = base_url or os.environ.get("WANDB_BASE_URL", "")
-        raise _refusal(problem, where) from None
+        raise _refusal(problem, where, timeout_sec) from None
 
 
-def _refusal(problem: AnswerError, where: str) -> RunatlasError:
+def _refusal(problem: AnswerError, where: str, timeout_sec: float) -> RunatlasError:
     """Return the error for a server that could not be logged in to."""
     cause = problem.__cause__
     answer = getattr(cause, "__cause__", None)
@@ -219,8 +221,9 @@ def _refusal(problem: AnswerError, where: str) -> RunatlasError:
             done="nothing was pulled",
             fix="wandb login --host URL, or set WANDB_API_KEY to a key of this server",
         )
+    silent = "did not respond in time" in told  # the client's words blame its own process
     return UnreachableError(
-        f"the server does not answer: {problem}",
+        f"no answer within {timeout_sec:g} s" if silent else f"no answer: {problem}",
         where=where,
         done="nothing was pulled; what the folder held is kept",
         fix="check the address (--base-url), the proxy and the network, and run this again",

@@ -96,6 +96,7 @@ class Backend:
         self.uploads = {}
         self.rate_limited = 0  # so many answers are 429, Retry-After: 1
         self.failing = 0  # so many answers are 500
+        self.refusing = False  # every key: 401
         self.mute = None  # a request whose path or operation is this one is never answered
         self.slow_sec = 0.0  # before each Parquet file
 

@@ -101,11 +101,13 @@ class Handler(BaseHTTPRequestHandler):
         if backend.mute == name:
             server.closing.wait()
             self.close_connection = True
+        elif backend.refusing:
+            self.send(401, {"errors": [{"message": "user is not logged in"}]})
         elif limited:
             self.send(429, {}, {"Retry-After": "1"})
         elif failing:
             self.send(500, {})
-        return limited or failing or backend.mute == name
+        return limited or failing or backend.refusing or backend.mute == name
 
     def body(self):
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
