@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from etl import catalog, errors, lock
 from etl import project as projects
@@ -145,7 +146,12 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--project", required=True, help="the project that the runs are for")
     add("--entity", required=True, help="the W&B user or team that has them")
-    add("--base-url", help="the server (default: the one that W&B is set up for)")
+    add(
+        "--base-url",
+        type=_address,
+        metavar="URL",
+        help="the server (default: the one that W&B is set up for)",
+    )
     add("--to", metavar="DIR", help="the export folder (default: the project's exports)")
     add(
         "--source-project", action="append", metavar="NAME",
@@ -161,6 +167,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print one JSON object as the last line")
     add("--debug", action="store_true", help="show the traceback of a bug")
     return parser
+
+
+def _address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise argparse.ArgumentTypeError("not an address as https://wandb.example.org")
+    return text
 
 
 def _seconds(text: str) -> float:

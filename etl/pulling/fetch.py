@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -99,11 +100,11 @@ def run(server: Server, found: Any, staging: Path) -> Fetched:
         lacks = history.lacks(before, counts(found))
     problems = [lacks] if lacks else []
     others: dict[str, tuple[Path, int | None]] = {}
-    for take in (_events, _files):
+    for what, take in (("system metrics", _events), ("console output", _files)):
         try:
             others |= take(server, found, staging)
         except AnswerError as problem:
-            problems.append(f"{take.__doc__}: {problem}")
+            problems.append(f"its {what}: {problem}")
     return Fetched(history, others, "; ".join(problems) or None, lacks)
 
 
@@ -208,8 +209,9 @@ def _chunks(pages: Iterator[list[dict[str, Any]]]) -> Iterator[list[dict[str, An
 
 
 def _events(server: Server, found: Any, staging: Path) -> dict[str, tuple[Path, int | None]]:
-    """System metrics."""
-    frame = columns.of_rows(server.events(found))
+    """Stage the system metrics, of which W&B gives a sample if they are many."""
+    rows = [{k: v for k, v in row.items() if k != "_wandb"} for row in server.events(found)]
+    frame = columns.of_rows(rows)
     if not frame.height or not frame.width:
         return {}
     path = staging / "events"
@@ -219,7 +221,7 @@ def _events(server: Server, found: Any, staging: Path) -> dict[str, tuple[Path, 
 
 
 def _files(server: Server, found: Any, staging: Path) -> dict[str, tuple[Path, int | None]]:
-    """Console output and metadata."""
+    """Stage the console output; fetch the metadata, which ``about`` reads."""
     paths = server.files(found, [_CONSOLE, _METADATA], staging)
     log = staging / _CONSOLE
     if log not in paths:
@@ -243,6 +245,6 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 
 def _whole(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return int(value) if value == int(value) else None

@@ -58,10 +58,12 @@ class Server:
 
     def runs(self, entity: str, project: str) -> list[Any] | None:
         """Return the runs of a project, without config and summary; None: no such project."""
+        asked = partial(self.api.runs, f"{entity}/{project}", per_page=50)
         more = _known(self.api.runs, lazy=True)
-        runs = iter(self.api.runs(f"{entity}/{project}", per_page=50, **more))
         found: list[Any] = []
         try:
+            # older clients ask the server already here
+            runs = _within(self.timeout_sec * PATIENCE, lambda: iter(asked(**more)))
             while page := self._page(runs, 50):
                 found += page
         except AnswerError as problem:
@@ -179,9 +181,9 @@ def _environment(scratch: Path, timeout_sec: float) -> dict[str, str]:
 def _client() -> Any:
     try:
         import wandb  # noqa: PLC0415
-    except ImportError:
+    except ImportError as problem:
         raise UsageError(
-            "the wandb client is not installed",
+            f"the wandb client cannot be loaded: {problem}",
             done="nothing was pulled",
             fix='pip install "runatlas[wandb]"',
         ) from None

@@ -61,7 +61,7 @@ class Pull:
         finally:
             # also of a pull that ends early: it is true of the folder as it is
             shutil.rmtree(self.staging, ignore_errors=True)
-            if any(self.listed.values()):
+            if any(self.listed.values()) or folder.manifest(self.root):
                 folder.write_manifest(self.root, self.outcome.base_url, self.now, self.listed)
         if not self.outcome.runs and not self.outcome.failed:
             raise NoDataError(
@@ -114,9 +114,12 @@ class Pull:
                 rows = self._fetch(run, place, kept, path)
                 self.say(f"{count} {path}: {rows:,} rows")
             self.outcome.rows += rows
-        except (AnswerError, ValueError) as problem:
+        except OSError:  # of this machine: no room for any other run either
+            raise
+        except Exception as problem:  # noqa: BLE001  one strange run must not stop the others
             self.outcome.rows += kept.rows if kept else 0
-            self._failed(path, str(problem))
+            expected = isinstance(problem, (AnswerError, ValueError))
+            self._failed(path, str(problem) if expected else f"{type(problem).__name__}: {problem}")
             self._still_there(run.project)
 
     def _unchanged(self, run: Any, place: Path, kept: folder.Kept | None) -> bool:

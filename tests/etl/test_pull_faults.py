@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from loopback.client import KEY, Client
 from loopback.server import serving
 
 from etl import lock
+from etl.pulling import folder
 
 
 @pytest.fixture
@@ -101,6 +103,32 @@ def test_a_pull_that_is_killed_goes_on_where_it_was(client):
     assert client.server.requests.count("parquet") == 2
     assert not (client.to / ".pulling").exists()
     assert all(run["verified"] and run["rows"] == 20 for run in client.manifest.values())
+
+
+@pytest.mark.parametrize("stop", range(6))
+def test_files_that_were_not_all_put_in_place_are_no_whole_run(tmp_path, monkeypatch, stop):
+    """A kill between any two steps: the old run as it was, the new one, or one to fetch again."""
+
+    def commit(names):
+        staged = {name: (tmp_path / f"staged-{name}", 1) for name in names}
+        for path, _ in staged.values():
+            path.write_text(f"{path} of {names}", encoding="utf-8")
+        folder.commit(tmp_path / "run", staged, {"id": "r"}, {"rows": len(names)})
+
+    def replace(source, target, real=os.replace):
+        if len(steps) == stop:
+            raise KeyboardInterrupt
+        steps.append(target)
+        real(source, target)
+
+    commit(["history.parquet"])
+    steps = []
+    monkeypatch.setattr(os, "replace", replace)
+    with contextlib.suppress(KeyboardInterrupt):
+        commit(["history-0001.parquet", "history-0002.parquet"])
+    kept = folder.read(tmp_path / "run")
+
+    assert kept.rows == {0: 1, 4: 2, 5: 2}.get(stop, 0)
 
 
 def test_a_file_that_was_cut_or_lost_is_fetched_again(client):
