@@ -239,9 +239,9 @@ def _metadata(path: Path) -> dict[str, Any]:
         return {}
     machine = {name: said[name] for name in _MACHINE if isinstance(said.get(name), (str, int))}
     script = str(said.get("program") or "").removeprefix("-m ").strip()
-    # "-m scripts.base_train", "/home/someone/nanochat/scripts/base_train.py"
+    # "-m scripts.base_train", "/home/someone/nanochat/scripts/base_train.py", "<python with ...>"
     name = re.split(r"[/\\]", script)[-1]
-    return {"script": name or None, "machine": machine}
+    return {"script": None if name.startswith("<") else name or None, "machine": machine}
 
 
 def _whole(value: Any) -> int | None:
