@@ -36,6 +36,8 @@ _PASSING = ("run", "device_type", "resume_from_step", "model_tag", "model_step",
 _PASSING_ENDS = ("_every", "_step", "_steps", "_tokens", "_iterations", "_max_per_task")
 # What nanochat's own files say of the project is what its scripts are set to, not where it went.
 _SCRIPTS = "nanochat-"
+# Sources that have several files of one run without an id. Two ids of another's are two runs.
+_MANY_FILES = ("nanochat-", "wandb-")
 _CROWD = 50
 GROUPED = "grouped by W&B"  # a job type: a mean of runs is none of them
 
@@ -144,21 +146,54 @@ def resolve(found: Sequence[Claim]) -> tuple[dict[str, str], list[str]]:
     index = _index(known)
     runs = {claim.own_id: claim.own_id for claim in known}
     notes = []
+    taken: dict[str, list[tuple[int, list[Claim]]]] = defaultdict(list)
     for group in groups:
-        weights: dict[str, int] = defaultdict(int)
-        for claim in group:
-            for other in _candidates(claim, index):
-                weight = _weight(claim, other)
-                weights[other.own_id] = max(weights[other.own_id], weight)
-        best = max(weights.values(), default=0)
-        fitting = sorted(own_id for own_id, weight in weights.items() if weight == best > 0)
         first = min(group, key=lambda claim: (-claim.trust, claim.own_id)).own_id
-        if len(fitting) > 1:
-            what = " or ".join(sorted(group[0].names) or [first])
-            notes.append(f"{what}: could be any of runs {', '.join(fitting[:5])}; kept apart")
-        run_id = fitting[0] if len(fitting) == 1 else first
-        runs |= {claim.own_id: run_id for claim in group}
-    return runs, notes
+        runs |= {claim.own_id: first for claim in group}
+        weight, fitting = _fitting(group, index)
+        if len(fitting) == 1:
+            taken[fitting[0]].append((weight, group))
+        elif fitting:
+            could = f"could be any of runs {', '.join(fitting[:5])}"
+            notes.append(f"{_called(group)}: {could}; kept apart")
+    for run_id, rivals in sorted(taken.items()):
+        for weight, group in rivals:
+            if any(_contradict(group, other) and weight <= w for w, other in rivals):
+                notes.append(
+                    f"{_called(group)}: could be run {run_id}, as could another that contradicts"
+                    " it; kept apart"
+                )
+            else:
+                runs |= {claim.own_id: run_id for claim in group}
+    return runs, sorted(set(notes))
+
+
+def _fitting(
+    group: Sequence[Claim], index: Mapping[tuple[Any, ...], list[Claim]]
+) -> tuple[int, list[str]]:
+    """Return how sure the best match of *group* is, and the runs that match it so well."""
+    weights: dict[str, int] = defaultdict(int)
+    for claim in group:
+        for other in _candidates(claim, index):
+            weights[other.own_id] = max(weights[other.own_id], _weight(claim, other))
+    best = max(weights.values(), default=0)
+    return best, sorted(own_id for own_id, weight in weights.items() if weight == best > 0)
+
+
+def _called(group: Sequence[Claim]) -> str:
+    kinds = " and ".join(sorted({kind for claim in group for kind in claim.kinds}))
+    names = sorted({name for claim in group for name in claim.names})
+    return f"{kinds} {' or '.join(names) or group[0].own_id}"
+
+
+def _contradict(one: Sequence[Claim], two: Sequence[Claim]) -> bool:
+    return one is not two and any(
+        not _compatible(a, b) or _differ(*_agreement(a, b)) for a in one for b in two
+    )
+
+
+def _differ(agree: int, differ: int) -> bool:
+    return differ > agree // 4
 
 
 def _together(unknown: list[Claim]) -> list[list[Claim]]:
@@ -244,7 +279,7 @@ def _candidates(claim: Claim, index: Mapping[tuple[Any, ...], list[Claim]]) -> l
 def _weight(one: Claim, two: Claim) -> int:
     """Return how sure it is that both are one run; 0 is not at all."""
     agree, differ = _agreement(one, two)
-    if not _compatible(one, two) or differ > agree // 4:
+    if not _compatible(one, two) or _differ(agree, differ) or _apart(one, two):
         return 0
     name = bool(one.names & two.names)
     word = name or (one.tag is not None and one.tag == two.tag)
@@ -260,6 +295,12 @@ def _weight(one: Claim, two: Claim) -> int:
         _LAST_STEP: at_end and stage and "nanochat-base-eval" in one.kinds ^ two.kinds,
     }
     return max((weight for weight, holds in reasons.items() if holds), default=0)
+
+
+def _apart(one: Claim, two: Claim) -> bool:
+    """Whether both are of a source whose files tell its runs apart by themselves."""
+    same = one.kinds & two.kinds
+    return any(not kind.startswith(_MANY_FILES) for kind in same)
 
 
 def reason(claim: Claim, others: Sequence[Claim]) -> str:

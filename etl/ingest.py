@@ -325,6 +325,7 @@ def _rules(settings: Settings) -> str:
     """Return a hash of all that decides names and stages."""
     parts = (
         catalog.METRICS,
+        catalog.COMMON,
         catalog.ENDINGS,
         catalog.BEGINNINGS,
         catalog.BESIDE,
