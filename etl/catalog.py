@@ -71,7 +71,11 @@ METRICS: dict[str, Metric] = {
     ),
     "reward": Metric("reward", "max", "reward", "mean reward of the samples of one step"),
     "sequence_length": Metric("tokens", None, "reward", "mean length of the samples of one step"),
-    # what others commonly log; their loss may be of any kind, so its unit is not known
+}
+
+# What others commonly log. Their loss may be of any kind, so its unit is not known; and the same
+# word may well be a setting of theirs (lr, num_epochs), so a name alone does not make a metric.
+COMMON: dict[str, Metric] = {
     "loss": Metric(None, "min", "loss", "loss", unit_known=False),
     "train_loss": Metric(None, "min", "loss", "training loss", unit_known=False),
     "training_loss": Metric(None, "min", "loss", "training loss", unit_known=False),

@@ -92,6 +92,8 @@ def _last_segment(facts: Sequence[tuple[str, Facts]], segments: Sequence[Segment
     """Return what logs of the last process say, and of other files those that saw an end."""
     last = max((s for s in segments if s.rank == 0), key=lambda s: s.index, default=segments[-1])
     places = {(s.segment_id, s.rank) for s in segments}
+    if not any(fact.segment_id == last.segment_id for _, fact in facts):
+        return [fact for _, fact in facts]  # files that show no segments
     return [
         f
         for _, f in facts
@@ -119,7 +121,8 @@ def segment_rows(
     counts = history.counts("segment")
     rows = []
     for segment in segments:
-        own = [f for _, f in facts if (f.segment_id, f.rank) == (segment.segment_id, segment.rank)]
+        place = (segment.segment_id, segment.rank)
+        own = [f for _, f in facts if (f.segment_id, f.rank) == place or not segment.segment_id]
         state, exit_code, _ = _state(own)
         versions = {name: text for fact in reversed(own) for name, text in fact.versions.items()}
         began = segment.abandoned_from is not None and segment.last_step is not None

@@ -11,7 +11,8 @@ from pathlib import Path
 from etl import sources
 from etl.sources.reading import HEAD_BYTES, Source
 
-_SKIPPED_FOLDERS = frozenset((".git", ".venv", "node_modules", "__pycache__"))
+# .pulling: what a pull has begun (etl.pulling.folder)
+_SKIPPED_FOLDERS = frozenset((".git", ".venv", "node_modules", "__pycache__", ".pulling"))
 _JOURNAL = "-wal"  # what a live SQLite database has written since its file was last changed
 
 

@@ -9,28 +9,15 @@ the files say alone, never on the order in which they came.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import polars as pl
-
-from etl import naming, sources
-from etl.describe import flat
-from etl.ledger import Holding
-from etl.project import Settings
-from etl.sources.reading import KEY
+from etl.claims import Claim
 
 # How sure a reason is; of two runs with the same figure neither is taken.
 _VALUES, _VALUE_AND_WORD, _NAME, _TAG, _LAST_STEP = 5, 4, 3, 2, 1
-# Values of one key that are kept, and keys: enough to tell two seeds apart.
-_STEPS, _KEYS = 24, 8
-_TELLING = ("loss", "bpb", "core", "reward", "acc", "pass@")
 # Nothing logs more digits than these agree in: nanochat prints 4 of a bpb.
 _NEAR = 2e-4
 # Config keys in which a resumed process, or another look at the same run, may differ.
@@ -38,131 +25,9 @@ _PASSING = ("run", "device_type", "resume_from_step", "model_tag", "model_step",
 _PASSING_ENDS = ("_every", "_step", "_steps", "_tokens", "_iterations", "_max_per_task")
 # What nanochat's own files say of the project is what its scripts are set to, not where it went.
 _SCRIPTS = "nanochat-"
+# Sources that have several files of one run without an id. Two ids of another's are two runs.
+_MANY_FILES = ("nanochat-", "wandb-")
 _CROWD = 50
-GROUPED = "grouped by W&B"  # a job type: a mean of runs is none of them
-
-
-@dataclass(slots=True)
-class Claim:
-    """All that the files of one own id say together."""
-
-    own_id: str
-    known: bool
-    kinds: set[str] = field(default_factory=set)
-    trust: int = 0  # of its best source
-    names: set[str] = field(default_factory=set)
-    source_project: str | None = None
-    stage: str | None = None
-    tag: str | None = None
-    loads: tuple[str | None, str | None, int | None] = (None, None, None)
-    parent: str | None = None
-    config: dict[str, Any] = field(default_factory=dict)
-    began: float | None = None
-    last_step: int | None = None
-    grouped: bool = False
-    counts_calls: bool = False  # its steps are log calls
-    values: dict[str, dict[int, float]] = field(default_factory=dict)
-
-
-def sample(
-    points: pl.DataFrame,
-    before: Mapping[str, Mapping[int, float]],
-    rows: pl.DataFrame | None = None,
-) -> dict[str, Any]:
-    """Return a few values of a part's *points* and *rows* and of those *before*.
-
-    Programs log at multiples of something, so that two logs of one run share their round steps.
-    """
-    found: dict[str, dict[int, float]] = {key: dict(at) for key, at in before.items()}
-    wide = [] if rows is None else [name.removeprefix(KEY) for name in rows.columns[2:]]
-    keys = sorted({*points["key"].unique(), *wide, *found}, key=_telling)[:_KEYS]
-    numbers = points.filter(pl.col("key").is_in(keys) & pl.col("value").is_finite())
-    for (key,), group in numbers.group_by("key", maintain_order=True):
-        steps, values = group["step"].to_numpy(), group["value"].to_numpy()
-        order = _order(steps)
-        few = zip(steps[order].tolist(), values[order].tolist(), strict=True)
-        found.setdefault(str(key), {}).update(few)  # the later of two values at one step stands
-    if rows is not None:
-        places = _order(rows["step"].to_numpy()).tolist()  # the same for all keys without gaps
-        round_steps = rows["step"].gather(places).to_list()
-        for key in sorted(set(keys) & set(wide)):
-            pairs = list(zip(round_steps, rows[KEY + key].gather(places).to_list(), strict=True))
-            if any(value is None or not math.isfinite(value) for _, value in pairs):
-                part = rows.select("step", KEY + key).filter(pl.col(KEY + key).is_finite())
-                pairs = part[_order(part["step"].to_numpy()).tolist()].rows()
-            if pairs:  # the later of two values at one step stands
-                found.setdefault(key, {}).update(dict(pairs))
-    return {key: _roundest(found[key]) for key in keys if key in found}
-
-
-def _order(steps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return where the roundest of *steps* stand, in their order."""
-    weight = np.gcd(steps, 1_000_000)
-    count = _STEPS if bool((steps[1:] > steps[:-1]).all()) else 4 * _STEPS  # some come twice
-    if len(steps) > count:  # only those that can be among the chosen are worth sorting
-        near = np.flatnonzero(weight >= np.partition(weight, -count)[-count])
-    else:
-        near = np.arange(len(steps))
-    chosen = near[np.lexsort((steps[near], -weight[near]))[:count]]
-    return np.sort(chosen)
-
-
-def _roundest(values: Mapping[int, float]) -> dict[int, float]:
-    steps = sorted(values, key=lambda step: (-math.gcd(step, 1_000_000), step))[:_STEPS]
-    return {step: values[step] for step in sorted(steps)}
-
-
-def _telling(key: str) -> tuple[int, str]:
-    ranks = [at for at, word in enumerate(_TELLING) if word in key.lower()]
-    return (ranks[0] if ranks else len(_TELLING), key)
-
-
-def claims(holdings: Iterable[Holding], settings: Settings) -> list[Claim]:
-    """Return a claim for each own id, sorted by it."""
-    found: dict[str, Claim] = {}
-    for held in holdings:
-        facts = held.facts
-        claim = found.setdefault(facts.run_id, Claim(facts.run_id, known=facts.id_known))
-        claim.known |= facts.id_known
-        claim.kinds.add(held.kind)
-        claim.trust = max(claim.trust, sources.BY_KIND[held.kind].precedence)
-        if facts.name and facts.name != "dummy":
-            claim.names.add(facts.name)
-        claim.source_project = claim.source_project or facts.source_project
-        stage, _ = naming.stage_of(facts, settings.stages)
-        claim.stage = claim.stage or (stage if stage != "unknown" else None)
-        claim.config |= {**flat(facts.config), **flat(facts.effective)}
-        claim.tag = claim.tag or facts.model_tag
-        if claim.loads == (None, None, None):
-            claim.loads = (facts.loads_stage, facts.loads_tag, facts.loads_step)
-        claim.parent = claim.parent or facts.parent_run_id
-        if facts.started_at is not None:
-            claim.began = min(facts.started_at, claim.began or facts.started_at)
-        if facts.last_step is not None:
-            claim.last_step = max(facts.last_step, claim.last_step or 0)
-        claim.grouped |= facts.job_type == GROUPED
-        claim.counts_calls |= facts.log_index_steps
-        for key, values in held.sample.items():
-            metric = naming.metric_of(key, facts, settings.aliases)
-            claim.values.setdefault(metric, {}).update(values)
-    for claim in found.values():
-        _complete(claim)
-    return [found[own_id] for own_id in sorted(found)]
-
-
-def _complete(claim: Claim) -> None:
-    """Add what nanochat's scripts take from what was said: the default tag, what was loaded."""
-    tag, step = claim.config.get("model_tag"), claim.config.get("model_step")
-    depth = claim.config.get("depth")
-    if claim.stage == "pretraining" and claim.tag is None and claim.source_project == "nanochat":
-        claim.tag = str(tag) if tag else f"d{depth}" if isinstance(depth, int) else None
-    elif claim.stage in _BEFORE and claim.loads[1] is None:
-        where = claim.loads[0] or claim.config.get("source")
-        stage = {"base": "pretraining", "mid": "midtraining"}.get(str(where), where)
-        step = step if isinstance(step, int) and not isinstance(step, bool) else None
-        claim.loads = (stage if isinstance(stage, str) else None, str(tag) if tag else None, step)
-    if claim.stage in _BEFORE and claim.tag is None:
-        claim.tag = claim.loads[1]  # nanochat writes a stage's checkpoints under the tag it loaded
 
 
 def resolve(found: Sequence[Claim]) -> tuple[dict[str, str], list[str]]:
@@ -172,21 +37,54 @@ def resolve(found: Sequence[Claim]) -> tuple[dict[str, str], list[str]]:
     index = _index(known)
     runs = {claim.own_id: claim.own_id for claim in known}
     notes = []
+    taken: dict[str, list[tuple[int, list[Claim]]]] = defaultdict(list)
     for group in groups:
-        weights: dict[str, int] = defaultdict(int)
-        for claim in group:
-            for other in _candidates(claim, index):
-                weight = _weight(claim, other)
-                weights[other.own_id] = max(weights[other.own_id], weight)
-        best = max(weights.values(), default=0)
-        fitting = sorted(own_id for own_id, weight in weights.items() if weight == best > 0)
         first = min(group, key=lambda claim: (-claim.trust, claim.own_id)).own_id
-        if len(fitting) > 1:
-            what = " or ".join(sorted(group[0].names) or [first])
-            notes.append(f"{what}: could be any of runs {', '.join(fitting[:5])}; kept apart")
-        run_id = fitting[0] if len(fitting) == 1 else first
-        runs |= {claim.own_id: run_id for claim in group}
-    return runs, notes
+        runs |= {claim.own_id: first for claim in group}
+        weight, fitting = _fitting(group, index)
+        if len(fitting) == 1:
+            taken[fitting[0]].append((weight, group))
+        elif fitting:
+            could = f"could be any of runs {', '.join(fitting[:5])}"
+            notes.append(f"{_called(group)}: {could}; kept apart")
+    for run_id, rivals in sorted(taken.items()):
+        for weight, group in rivals:
+            if any(_contradict(group, other) and weight <= w for w, other in rivals):
+                notes.append(
+                    f"{_called(group)}: could be run {run_id}, as could another that contradicts"
+                    " it; kept apart"
+                )
+            else:
+                runs |= {claim.own_id: run_id for claim in group}
+    return runs, sorted(set(notes))
+
+
+def _fitting(
+    group: Sequence[Claim], index: Mapping[tuple[Any, ...], list[Claim]]
+) -> tuple[int, list[str]]:
+    """Return how sure the best match of *group* is, and the runs that match it so well."""
+    weights: dict[str, int] = defaultdict(int)
+    for claim in group:
+        for other in _candidates(claim, index):
+            weights[other.own_id] = max(weights[other.own_id], _weight(claim, other))
+    best = max(weights.values(), default=0)
+    return best, sorted(own_id for own_id, weight in weights.items() if weight == best > 0)
+
+
+def _called(group: Sequence[Claim]) -> str:
+    kinds = " and ".join(sorted({kind for claim in group for kind in claim.kinds}))
+    names = sorted({name for claim in group for name in claim.names})
+    return f"{kinds} {' or '.join(names) or group[0].own_id}"
+
+
+def _contradict(one: Sequence[Claim], two: Sequence[Claim]) -> bool:
+    return one is not two and any(
+        not _compatible(a, b) or _differ(*_agreement(a, b)) for a in one for b in two
+    )
+
+
+def _differ(agree: int, differ: int) -> bool:
+    return differ > agree // 4
 
 
 def _together(unknown: list[Claim]) -> list[list[Claim]]:
@@ -272,7 +170,7 @@ def _candidates(claim: Claim, index: Mapping[tuple[Any, ...], list[Claim]]) -> l
 def _weight(one: Claim, two: Claim) -> int:
     """Return how sure it is that both are one run; 0 is not at all."""
     agree, differ = _agreement(one, two)
-    if not _compatible(one, two) or differ > agree // 4:
+    if not _compatible(one, two) or _differ(agree, differ) or _apart(one, two):
         return 0
     name = bool(one.names & two.names)
     word = name or (one.tag is not None and one.tag == two.tag)
@@ -288,6 +186,12 @@ def _weight(one: Claim, two: Claim) -> int:
         _LAST_STEP: at_end and stage and "nanochat-base-eval" in one.kinds ^ two.kinds,
     }
     return max((weight for weight, holds in reasons.items() if holds), default=0)
+
+
+def _apart(one: Claim, two: Claim) -> bool:
+    """Whether both are of a source whose files tell its runs apart by themselves."""
+    same = one.kinds & two.kinds
+    return any(not kind.startswith(_MANY_FILES) for kind in same)
 
 
 def reason(claim: Claim, others: Sequence[Claim]) -> str:
@@ -340,48 +244,3 @@ def _agreement(one: Claim, two: Claim) -> tuple[int, int]:
             near = abs(a[step] - b[step]) <= _NEAR * max(1.0, abs(a[step]))
             agree, differ = agree + near, differ + (not near)
     return agree, differ
-
-
-# From which stages' checkpoints a stage of nanochat begins.
-_BEFORE = {
-    "midtraining": ("pretraining",),
-    "sft": ("midtraining", "pretraining"),
-    "rl": ("sft", "midtraining"),
-}
-
-
-def parents(found: Sequence[Claim], runs: Mapping[str, str]) -> dict[str, str]:
-    """Return run id -> the run whose checkpoint it began from, where that can be told.
-
-    What a file says itself stands; else the one run of the stage and tag that it loaded, or of
-    several the last that began before it.
-    """
-    stated = {runs[c.own_id]: runs.get(c.parent, c.parent) for c in found if c.parent}
-    by_place: dict[tuple[str, str], dict[str, Claim]] = defaultdict(dict)
-    for claim in found:
-        if claim.stage and claim.tag:
-            by_place[claim.stage, claim.tag].setdefault(runs[claim.own_id], claim)
-    result = dict(stated)
-    for claim in found:
-        run_id = runs[claim.own_id]
-        stage, tag, _ = claim.loads
-        if run_id in result or not tag or claim.stage not in _BEFORE:
-            continue
-        for before in (stage,) if stage else _BEFORE[claim.stage]:
-            options = by_place.get((before, tag), {})
-            parent = _latest(options, claim)
-            if parent is not None and parent != run_id:
-                result[run_id] = parent
-                break
-    return result
-
-
-def _latest(options: Mapping[str, Claim], child: Claim) -> str | None:
-    if len(options) == 1:
-        return next(iter(options))
-    earlier = [
-        (other.began, run_id)
-        for run_id, other in options.items()
-        if other.began is not None and child.began is not None and other.began <= child.began
-    ]
-    return max(earlier)[1] if earlier else None

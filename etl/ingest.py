@@ -12,10 +12,21 @@ from pathlib import Path
 
 import duckdb
 
-from etl import catalog, discover, eras, identity, ledger, lineage, quarantine, sources, tables
+from etl import (
+    catalog,
+    claims,
+    discover,
+    eras,
+    identity,
+    ledger,
+    lineage,
+    quarantine,
+    sources,
+    tables,
+)
+from etl.claims import Claim
 from etl.discover import Found
 from etl.errors import IncompleteError, was_stopped
-from etl.identity import Claim
 from etl.ledger import Holding
 from etl.project import Project, Settings
 from etl.sources import foreign_jsonl
@@ -148,7 +159,7 @@ class Ingest:
         for part in reading.parts if source else ():
             facts = part.facts
             was = before.get((facts.run_id, facts.segment_id, facts.rank))
-            sample = identity.sample(part.points, was.sample if was else {}, part.rows)
+            sample = claims.sample(part.points, was.sample if was else {}, part.rows)
             run_id = was.run_id if was else self.runs.get(facts.run_id, facts.run_id)
             held.append(Holding(name, source.kind, run_id, facts, sample))  # type: ignore[union-attr]
         return held
@@ -234,7 +245,7 @@ class Ingest:
         """Find out which files hold the same run, and move what turned out to be another one."""
         held = ledger.holdings(self.con)
         before = {item.facts.run_id: item.run_id for item in held}
-        self.claims = identity.claims(held, self.settings)
+        self.claims = claims.claims(held, self.settings)
         self.runs, self.ambiguous = identity.resolve(self.claims)
         readable = {p: ledger.place(self.project, p).exists() for p in {h.path for h in held}}
         for item in held:  # what cannot be read again stays where it is
@@ -327,6 +338,7 @@ def _rules(settings: Settings) -> str:
     """Return a hash of all that decides names and stages."""
     parts = (
         catalog.METRICS,
+        catalog.COMMON,
         catalog.ENDINGS,
         catalog.BEGINNINGS,
         catalog.BESIDE,

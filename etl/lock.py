@@ -14,8 +14,10 @@ from etl.errors import LockedError, UsageError
 
 
 @contextmanager
-def held(path: Path, project: str, now: datetime) -> Iterator[None]:
+def held(path: Path, project: str, now: datetime, work: str = "sync") -> Iterator[None]:
     """Hold the lock file *path*; the kernel lets go of it when this process ends, however it ends.
+
+    *work* is what its holders do, in the words of the error.
 
     Raises:
         LockedError: another process holds it.
@@ -36,7 +38,7 @@ def held(path: Path, project: str, now: datetime) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise LockedError(
-                f"another sync holds {project}{_holder(file)}",
+                f"another {work} holds {project}{_holder(file)}",
                 done="nothing was changed",
                 fix="wait for it to end and run this again",
             ) from None

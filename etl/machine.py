@@ -52,8 +52,7 @@ def _rows(piece: Piece, table: str, segments: Sequence[Segment]) -> pl.DataFrame
     frame = piece.telemetry if table == "telemetry" else piece.console
     if frame is None or not frame.height:
         return None
-    place = (piece.facts.segment_id, piece.facts.rank)
-    index = next((s.index for s in segments if (s.segment_id, s.rank) == place), 0)
+    index = _segment(piece, segments).index
     rows = frame.with_columns(
         ts=blocks.date("ts"),
         segment=pl.lit(index, dtype=pl.Int32),
@@ -65,3 +64,13 @@ def _rows(piece: Piece, table: str, segments: Sequence[Segment]) -> pl.DataFrame
         rows = rows.rename({"key": "metric"}).with_columns(metric=prefix + pl.col("metric"))
         rows = rows.filter(pl.col("ts").is_not_null() & pl.col("value").is_not_null())
     return rows
+
+
+def _segment(piece: Piece, segments: Sequence[Segment]) -> Segment:
+    """Return the segment of *piece*: its own, or the one that began nearest to it."""
+    place = (piece.facts.segment_id, piece.facts.rank)
+    own = [s for s in segments if (s.segment_id, s.rank) == place]
+    began = piece.facts.started_at
+    if own or began is None:
+        return (own or list(segments))[0]
+    return min(segments, key=lambda s: (abs((s.started_at or 0.0) - began), s.index))

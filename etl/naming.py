@@ -51,8 +51,9 @@ def _holds(alias: catalog.Alias, facts: Facts) -> bool:
 
 def describe(metric: str) -> catalog.Metric | None:
     """Return what is known of *metric*, or None."""
-    if metric in catalog.METRICS:
-        return catalog.METRICS[metric]
+    known = catalog.METRICS.get(metric) or catalog.COMMON.get(metric)
+    if known:
+        return known
     if _PASS_AT.fullmatch(metric):
         return catalog.PASS_AT
     begun = (known for start, known in catalog.BEGINNINGS if metric.startswith(start))

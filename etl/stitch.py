@@ -1,8 +1,9 @@
 """All that the files of one run state -> its segments in order, and which steps of each stand.
 
 A resumed run replays the steps since its last checkpoint. From the step on at which a later
-segment began, an earlier one is abandoned. Segments are what logs of processes show; what else is
-known of a run (an export, a checkpoint's file) belongs, step by step, to the segments there are.
+segment began, an earlier one is abandoned, unless both were written at the same time. Segments are
+what logs of processes show; what else is known of a run (an export, a checkpoint's file) belongs,
+step by step, to the segments there are.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Segment:
     first_step: int | None
     last_step: int | None
     abandoned_from: int | None
+    ended_at: float | None = None  # when its last line was written, where that is known
+    stated: bool = False  # whether it says that it resumed
 
 
 def telling(facts: Sequence[tuple[str, Facts]], sources: Mapping[str, Source]) -> list[Facts]:
@@ -94,6 +97,8 @@ def _segment(index: int, group: list[Facts], before: list[Segment]) -> Segment:
         first_step=began,
         last_step=None if last is None else last + shift,
         abandoned_from=None,
+        ended_at=max((f.ended_at for f in group if f.ended_at is not None), default=None),
+        stated=_resumed(group),
     )
 
 
@@ -101,8 +106,17 @@ def _abandoned(segment: Segment, segments: list[Segment]) -> Segment:
     later = [
         other.resume_step
         for other in segments[segment.index + 1 :]
-        if other.rank == segment.rank and other.resume_step is not None
+        if other.rank == segment.rank
+        and other.resume_step is not None
+        and (other.stated or not _beside(segment, other))
     ]
     if not later:
         return segment
     return replace(segment, abandoned_from=min(later))
+
+
+def _beside(one: Segment, two: Segment) -> bool:
+    """Whether *two* was begun while *one* was still written: another writer, not a resume."""
+    if one.ended_at is None or two.started_at is None:
+        return False
+    return one.ended_at > two.started_at

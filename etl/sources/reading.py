@@ -34,6 +34,7 @@ HEAD_BYTES = 64 * 1024  # what a source sees of a file to recognise it
 STEP_KEYS = ("step", "_step", "iter", "iteration", "global_step", "trainer/global_step")
 TIME_KEYS = ("_ts", "_timestamp", "timestamp")
 RUNTIME_KEYS = ("_runtime",)
+GROUPED = "grouped by W&B"  # the job type of a mean of runs, which is none of them
 SAID_STAGE = "training_stage"  # a text that the original visualiser's hooks log
 
 

@@ -187,6 +187,8 @@ class _Events:
                 continue
             points = pl.DataFrame(segment.columns, schema=POINTS)
             facts = segment.facts.counted(segment.rows, points, segment.roles)
+            last = [t for t in (facts.ended_at, points["ts"].max()) if isinstance(t, float)]
+            facts = dataclasses.replace(facts, ended_at=max(last, default=None))
             console = pl.DataFrame(segment.printed, schema=CONSOLE)
             made.append(Part(facts, points, console=console if console.height else None))
         return tuple(made)

@@ -1,0 +1,1 @@
+"""A W&B server's runs -> an export folder that travels; ``etl.pull`` is its command line."""
