@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from importlib import metadata
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import polars as pl
 
-from etl import history, layout, schema, snapshot, tables
+from etl import layout, schema, snapshot, tables
 from etl.project import Project
 from etl.snapshot import Manifest, Part
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _BY_SOURCE = """
     select source, sum(points)::bigint from (
@@ -106,6 +108,8 @@ def _history_parts(con: duckdb.DuckDBPyConnection, project: Project) -> dict[str
         parts[kind] = tuple(Part(*rest) for of, *rest in found if of == kind)
         for part in parts[kind]:
             if not snapshot.has_part(project.parts, part.digest):  # someone removed it
+                from etl import history
+
                 history.write_parts(project.parts, part.key, history.read(con, part.key))
     return parts
 
@@ -139,5 +143,5 @@ def _versions() -> dict[str, str]:
         "runatlas": own,
         "python": platform.python_version(),
         "duckdb": duckdb.__version__,
-        "polars": pl.__version__,
+        "polars": metadata.version("polars"),
     }

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
 from etl import (
-    catalog,
     claims,
     discover,
-    eras,
     identity,
     ledger,
     lineage,
@@ -29,6 +25,8 @@ from etl.discover import Found
 from etl.errors import IncompleteError, was_stopped
 from etl.ledger import Holding
 from etl.project import Project, Settings
+from etl.settled import Outcome
+from etl.settled import rules as rules_of
 from etl.sources import foreign_jsonl
 from etl.sources.reading import Facts, Part, Piece, Reading, Reject, Source
 from etl.store import Store
@@ -37,16 +35,6 @@ from etl.store import Store
 HELD_POINTS = 20_000_000
 # Faults of the machine, not of a file: the sync as a whole cannot go on.
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What an ingest did. ``files`` are the ledger's entries for every file that was looked at."""
-
-    files: list[ledger.Entry] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    new_points: int = 0
-    changed: bool = False
 
 
 class Ingest:
@@ -117,7 +105,7 @@ class Ingest:
 
     def _apply_rules(self) -> None:
         """Make every run anew where the rules of names and stages have changed."""
-        rules = _rules(self.settings)
+        rules = rules_of(self.settings)
         ((before,),) = tables.rows(self.con, "select rules from store.meta")
         if before != rules:
             for (run_id,) in tables.rows(self.con, "select run_id from store.runs"):
@@ -332,24 +320,3 @@ def _entry(name: str, file: Found, source: Source | None, reading: Reading) -> l
         points=sum(sum(part.facts.keys.values()) for part in reading.parts),
         notes="; ".join(reading.notes),
     )
-
-
-def _rules(settings: Settings) -> str:
-    """Return a hash of all that decides names and stages."""
-    parts = (
-        catalog.METRICS,
-        catalog.COMMON,
-        catalog.ENDINGS,
-        catalog.BEGINNINGS,
-        catalog.BESIDE,
-        catalog.CONFIG_ALIASES,
-        eras.CHANGES,
-        eras.RELEASE,
-        catalog.NANOCHAT_ALIASES,
-        catalog.PROJECT_STAGES,
-        catalog.SCRIPT_STAGES,
-        catalog.STAGE_WORDS,
-        sorted(settings.aliases.items()),
-        sorted(settings.stages.items()),
-    )
-    return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()

@@ -13,13 +13,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from etl import tables
 from etl.discover import Found
 from etl.project import Project
-from etl.sources.reading import Facts
+
+if TYPE_CHECKING:
+    from etl.sources.reading import Facts
 
 _MARK_BYTES = 4096
 _COLUMNS = "path, kind, size, mtime_ns, inode, marks, read_to, status, points, notes"
@@ -83,10 +86,18 @@ def marks(path: Path, read_to: int) -> str:
 
 def label(project: Project, path: Path) -> str:
     """Return how the ledger names *path*: relative where that lets the project be moved."""
-    folder = os.path.abspath(project.folder)
+    return labels(project, [os.path.abspath(path)])[0]
+
+
+def labels(project: Project, paths: Sequence[str]) -> list[str]:
+    """Return how the ledger names each of *paths*, which are absolute and normal."""
+    folder = os.path.join(os.path.abspath(project.folder), "")
     # a name that is no UTF-8 has no place in a table as it is
-    text = os.fsencode(os.path.abspath(path)).decode("utf-8", "backslashreplace")
-    return os.path.relpath(text, folder) if text.startswith(folder + os.sep) else text
+    texts = (
+        path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
+        for path in paths
+    )
+    return [text.removeprefix(folder) for text in texts]
 
 
 def place(project: Project, name: str) -> Path:
@@ -115,6 +126,8 @@ def held_by(con: duckdb.DuckDBPyConnection, path: str) -> list[Holding]:
 
 
 def _holding(row: tuple[str, ...]) -> Holding:
+    from etl.sources.reading import Facts
+
     path, kind, _, run_id, facts, sample = row
     values = {key: {int(s): v for s, v in at.items()} for key, at in json.loads(sample).items()}
     return Holding(path, kind, run_id, Facts.load(facts), values)

@@ -10,14 +10,16 @@ import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 import duckdb
-import polars as pl
 
 from etl import ledger, tables
 from etl.project import Project
 from etl.snapshot import replace_text
-from etl.sources.reading import Reject, clean
+
+if TYPE_CHECKING:
+    from etl.sources.reading import Reject
 
 RAW_BYTES = 64 * 1024
 FILE = "quarantine.jsonl"
@@ -29,25 +31,22 @@ def put(con: duckdb.DuckDBPyConnection, path: str, rejects: Sequence[Reject], si
     tables.rows(con, "delete from store.quarantine where path = ? and at_byte >= ?", path, since)
     if not rejects:
         return
-    rows = pl.DataFrame(
-        {
-            "line": [reject.line for reject in rejects],
-            "at_byte": [reject.at_byte for reject in rejects],
-            "reason": [clean(reject.reason) for reject in rejects],
-            "bytes": [len(reject.raw) for reject in rejects],
-            "raw": [reject.raw[:RAW_BYTES] for reject in rejects],
-        },
-        schema_overrides={"line": pl.Int64, "at_byte": pl.Int64},
+    from etl.sources.reading import clean
+
+    columns = (
+        ([reject.line for reject in rejects], "BIGINT"),
+        ([reject.at_byte for reject in rejects], "BIGINT"),
+        ([clean(reject.reason) for reject in rejects], "VARCHAR"),
+        ([len(reject.raw) for reject in rejects], "BIGINT"),
+        ([reject.raw[:RAW_BYTES] for reject in rejects], "BLOB"),
     )
-    con.register("rejected", rows)
     tables.rows(
         con,
         "insert into store.quarantine (file, path, line, at_byte, reason, bytes, raw)"
-        " select ?, ?, line, at_byte, reason, bytes, raw from rejected",
-        PurePath(path).name,
-        path,
+        f" select ?, ?, {', '.join(f'unnest(?::{kind}[])' for _, kind in columns)}",
+        *(PurePath(path).name, path),
+        *(values for values, _ in columns),
     )
-    con.unregister("rejected")
 
 
 def refresh(con: duckdb.DuckDBPyConnection, project: Project, failed: Sequence[OSError]) -> bool:
@@ -62,6 +61,8 @@ def refresh(con: duckdb.DuckDBPyConnection, project: Project, failed: Sequence[O
             tables.rows(con, "delete from store.quarantine where path = ?", path)
     tables.rows(con, "delete from store.quarantine where at_byte = ?", _FOLDER)
     for problem in failed:
+        from etl.sources.reading import Reject
+
         reason = f"cannot be looked at: {problem.strerror}"
         name = ledger.label(project, Path(str(problem.filename)))
         put(con, name, [Reject(_FOLDER, reason, b"")], since=_FOLDER)

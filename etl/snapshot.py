@@ -17,16 +17,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import duckdb
-import numpy as np
-import numpy.typing as npt
-import polars as pl
 
 from etl import layout, schema
 from etl.errors import NoDataError, UsageError
 from etl.project import Project
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import polars as pl
 
 FORMAT = 2
 HISTORY = ("wide", "long")  # the kinds of a run's parts
@@ -66,6 +67,9 @@ class Manifest:
 
 def digest(frame: pl.DataFrame) -> str:
     """Return a hash of the frame's columns, types and values, which must be in canonical order."""
+    import numpy as np
+    import polars as pl
+
     state = hashlib.sha256()  # 1.7 GB/s where the processor knows it; blake2b 0.7
     for column in frame.get_columns():
         state.update(f"{column.name}:{len(column)}:".encode())
@@ -90,6 +94,9 @@ def digest(frame: pl.DataFrame) -> str:
 
 def _numbers(column: pl.Series) -> npt.NDArray[Any]:
     """Return the numbers of *column* as bytes can be told from each other, NULL as 0."""
+    import numpy as np
+    import polars as pl
+
     if column.dtype == pl.Float64:
         whole = column.fill_null(0.0) if column.has_nulls() else column
         values = np.ascontiguousarray(whole.to_numpy(), dtype="<f8")

@@ -18,19 +18,17 @@ import duckdb
 from etl import (
     discover,
     errors,
-    explain,
     freeze,
     ledger,
     lock,
     quarantine,
     snapshot,
-    sources,
     tables,
 )
 from etl import project as projects
 from etl.errors import NoDataError, RunatlasError, UsageError, was_stopped
-from etl.ingest import Ingest, Outcome
 from etl.project import Project
+from etl.settled import Outcome, settled
 
 Progress = Callable[[int, int, str], None]
 
@@ -105,10 +103,14 @@ def sync(
             ledger.remember(con, given)
             snapshot.sweep([project.parts, project.snapshots, project.quarantine])
             changed = quarantine.refresh(con, project, failed)
-            work = Ingest(
-                con, project, settings, strict=strict, step_key=step_key, progress=progress
-            )
-            outcome = work.run(found)
+            outcome = settled(con, project, settings, step_key, found)
+            if outcome is None:
+                from etl.ingest import Ingest  # with all readers: see etl.settled
+
+                work = Ingest(
+                    con, project, settings, strict=strict, step_key=step_key, progress=progress
+                )
+                outcome = work.run(found)
             outcome.notes += [
                 f"{path}: gone; what was read of it is kept"
                 for path in sorted(places)
@@ -128,6 +130,8 @@ def sync(
 
 def _require_data(project: Project, paths: Sequence[Path], step_key: str | None) -> None:
     """Raise NoDataError unless some source reads a file: a typing error makes no folder."""
+    from etl import sources
+
     looked, readers = 0, sources.readers(step_key)
     for file in discover.walk([*project.inbox_found(), *paths]):
         looked += 1
@@ -181,6 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = projects.data_dir(options.data_dir)
         project = projects.locate(options.project, folder)
         if options.explain:
+            from etl import explain
+
             found = explain.explain(project, projects.settings(project), options.explain)
             words = json.dumps(found, default=str) + "\n" if options.json else explain.text(found)
             sys.stdout.write(words)

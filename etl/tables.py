@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import numpy.typing as npt
-import polars as pl
 
 from etl import layout, schema
 from etl.errors import LockedError, RunatlasError, UsageError
+
+if TYPE_CHECKING:  # a sync with nothing new does without polars and numpy, 0.3 s to import
+    import numpy.typing as npt
+    import polars as pl
 
 _EXTRA: dict[str, dict[str, str]] = {
     **layout.TABLES,
@@ -64,7 +66,6 @@ _EXTRA: dict[str, dict[str, str]] = {
     },
     "meta": {"version": "INTEGER", "rules": "VARCHAR", "step_key": "VARCHAR"},
 }
-Arriving = pl.DataFrame | Mapping[str, npt.NDArray[Any]]
 _DERIVED = ("config", "history", "metrics", "disagreements")
 _MADE = ("history", "disagreements")  # with no table of their own
 
@@ -101,6 +102,8 @@ def rows(con: duckdb.DuckDBPyConnection, sql: str, *values: Any) -> list[tuple[A
 
 def frame(con: duckdb.DuckDBPyConnection, sql: str, *values: Any) -> pl.DataFrame:
     """Run one query and return its rows as a frame."""
+    import polars as pl
+
     return pl.DataFrame(con.sql(sql, params=list(values)))
 
 
@@ -211,12 +214,18 @@ def replace_frame(
     """Make the rows of *values* those that *run_id* has in *table*, in their order."""
     rows(con, f"delete from store.{table} where run_id = ?", run_id)
     if values.height:
+        import polars as pl
+
         insert(con, table, values.with_columns(run_id=pl.lit(run_id)))
 
 
-def insert(con: duckdb.DuckDBPyConnection, table: str, values: Arriving) -> None:
+def insert(
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    values: pl.DataFrame | Mapping[str, npt.NDArray[Any]],
+) -> None:
     """Add the rows of *values*, a frame or an array for each column, to *table* in their order."""
-    names = ", ".join(values.columns if isinstance(values, pl.DataFrame) else values)
+    names = ", ".join(values if isinstance(values, Mapping) else values.columns)
     con.register("arriving", values)
     rows(con, f"insert into store.{table} ({names}) select {names} from arriving")
     con.unregister("arriving")

@@ -137,9 +137,8 @@ class Bench:
                 file.writelines(json.dumps(row) + "\n" for row in rows)
             walls.append(measure(self.sync()))
         cpu, wall = min(cost.cpu for cost in walls), min(cost.wall for cost in walls)
-        print(
-            f"{'a tail of 100 rows':28} {cpu:6.2f} CPU s, {wall:6.2f} s; start {self.sync_start:.2f}"
-        )
+        line = f"{'a tail of 100 rows':28} {cpu:6.2f} CPU s, {wall:6.2f} s"
+        print(f"{line}; start {self.sync_start:.2f}", flush=True)
 
 
 def many_files(folder: Path, count: int) -> None:
