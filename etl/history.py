@@ -6,12 +6,12 @@ What did not change is not written: a log that grew by a hundred steps costs a h
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import polars as pl
 
 from etl import layout, snapshot, tables
@@ -19,7 +19,7 @@ from etl.blocks import AXES, HISTORY, Block, History, joined, no_rows
 from etl.sources.reading import KEY
 
 Row = dict[str, Any]
-_WAITING = 8_000_000  # numbers that wait to be written: a statement costs as much as 30,000 of them
+_ROWS = 122_880  # of one statement: a row group, which DuckDB writes at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,7 @@ class Writer:
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
         ((self.free,),) = tables.rows(con, "select coalesce(max(block) + 1, 0) from store.slots")
-        self.waiting: dict[int, list[pl.DataFrame]] = defaultdict(list)  # by their width
-        self.points = 0
+        self.waiting: dict[int, _Buffer] = {}  # by how many metrics their rows hold
 
     def write(self, run_id: str, before: History, after: History) -> list[Row]:
         """Make the history of *run_id*, of which *before* is stored, *after*.
@@ -109,24 +108,52 @@ class Writer:
         return slots
 
     def _add(self, rows: pl.DataFrame, block: int) -> None:
-        if rows.height:
-            number = pl.Series("block", [block], dtype=pl.Int64).new_from_index(0, rows.height)
-            names = ("block", *AXES, *layout.VALUES)
-            columns = [number, *rows.get_columns()]
-            named = [column.alias(name) for column, name in zip(columns, names, strict=False)]
-            self.waiting[rows.width].append(pl.DataFrame(named))
-            self.points += rows.height * rows.width
-            if self.points > _WAITING:
-                self.flush()
+        width = rows.width - len(AXES)
+        if width not in self.waiting:
+            self.waiting[width] = _Buffer(self.con, width)
+        self.waiting[width].add(rows, block)
 
     def flush(self) -> None:
-        """Write the rows that wait, those of one width together."""
-        for _, frames in sorted(self.waiting.items()):
-            rows = pl.concat(frames, rechunk=False)
-            # arrays, since a frame would cost the import of pyarrow, 0.1 s
-            tables.insert(self.con, "wide", {c.name: c.to_numpy() for c in rows.get_columns()})
-        self.waiting.clear()
-        self.points = 0
+        """Write the rows that wait."""
+        for _, buffer in sorted(self.waiting.items()):
+            buffer.write()
+
+
+class _Buffer:
+    """Rows of one width that wait to be written.
+
+    Its arrays are the same all the time, as DuckDB holds on to what it was given until the commit
+    (90 MB for each 10M points); and a frame instead would cost the import of pyarrow, 0.1 s.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, width: int) -> None:
+        kinds = {"block": "i8", "step": "i8", "ts": "datetime64[us]"}
+        kinds |= dict.fromkeys(layout.VALUES[:width], "f8")
+        self.con, self.name, self.count = con, f"waiting_{width}", 0
+        self.arrays = {name: np.empty(_ROWS, dtype=kind) for name, kind in kinds.items()}
+        con.register(self.name, self.arrays)
+
+    def add(self, rows: pl.DataFrame, block: int) -> None:
+        """Take *rows*, whose columns stand in the order of the arrays, as those of *block*."""
+        columns = [column.to_numpy() for column in rows.get_columns()]
+        taken = 0
+        while taken < rows.height:
+            end = min(rows.height, taken + _ROWS - self.count)
+            place = slice(self.count, self.count + end - taken)
+            self.arrays["block"][place] = block
+            for name, column in zip(list(self.arrays)[1:], columns, strict=True):
+                self.arrays[name][place] = column[taken:end]
+            self.count, taken = place.stop, end
+            if self.count == _ROWS:
+                self.write()
+
+    def write(self) -> None:
+        """Write the rows that were taken."""
+        if self.count:
+            names = ", ".join(self.arrays)
+            query = f"insert into store.wide ({names}) select {names} from {self.name} limit ?"
+            tables.rows(self.con, query, self.count)
+            self.count = 0
 
 
 def _remove(con: duckdb.DuckDBPyConnection, blocks: set[int]) -> None:

@@ -31,8 +31,8 @@ from etl.sources import foreign_jsonl
 from etl.sources.reading import Facts, Part, Piece, Reading, Reject, Source
 from etl.store import Store
 
-# Rows held before the runs that they belong to are merged; about 1 GB.
-HELD_POINTS = 20_000_000
+# Points held before the runs that they belong to are merged: 100 MB in columns, 500 in rows.
+HELD_POINTS = 10_000_000
 # Faults of the machine, not of a file: the sync as a whole cannot go on.
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 

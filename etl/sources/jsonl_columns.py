@@ -30,7 +30,7 @@ _RICH = rb':\s*["\[{ntf]'
 # A key before such a value; a text is matched whole, so that its end is no beginning.
 _RICH_KEY = r'"((?:[^"\\]|\\.)*)"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[\[{ntf])'
 # What DuckDB takes for JSON and the standard does not.
-LAX = re.compile(rb",\s*[}\]]|\x0c|\\u005f")
+LAX = re.compile(rb",\s*[}\]]|[\x0b\x0c]|\\u005f")
 _NUMBERS_IN_TEXT = ('"NaN"', '"Infinity"', '"-Infinity"')
 _NONFINITE = re.compile(rb"(?i)[:\[,]\s*([+-]?(?:nan|inf)\w*)")
 
