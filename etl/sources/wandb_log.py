@@ -73,10 +73,10 @@ class Walk:
     behind the last that was there to be read.
     """
 
-    def __init__(self, file: BinaryIO, start: int) -> None:
+    def __init__(self, file: BinaryIO, start: int, *, slice_bytes: int = SLICE) -> None:
         self.start, self.end, self.size = start, start, start
         self.rejects: list[Reject] = []
-        self._file = file
+        self._file, self._slice = file, slice_bytes
         self._begun = start  # where the record begins of which these are the pieces
         self._pieces: list[bytes] = []
         self._stopped = False
@@ -85,7 +85,7 @@ class Walk:
         """Yield the records in order; damage costs the rest of its own block."""
         at, size = self.start, self._file.seek(0, os.SEEK_END)
         while at < size and not self._stopped:
-            length = min(SLICE - at % BLOCK, size - at)
+            length = min(self._slice - at % BLOCK, size - at)
             # room for the records in pieces, which are put together behind the slice
             data = np.empty(length + length // 16 + BLOCK, np.uint8)
             self._file.seek(at)
@@ -213,12 +213,10 @@ def _headers(data: Bytes, length: int, at: int) -> tuple[Integers, Integers] | N
     place = np.concatenate(([0], limits[:-1]))
     places, headers = [], []
     while len(place):
-        fits = place + _CHUNK.size <= limits
+        fits = place + _CHUNK.size <= np.minimum(limits, length)
+        if (~fits & (place < length) & (limits > length)).any():  # the file is cut there
+            return None
         place, limits = place[fits], limits[fits]
-        if (place + _CHUNK.size > length).any():
-            if (place < length).any():  # the file is cut there
-                return None
-            place, limits = place[place < length], limits[place < length]
         header = rows_of(data, place, 1)[:, 0].view(np.int64) & 0xFFFFFFFFFFFFFF
         kind = header >> 48
         end = place + _CHUNK.size + ((header >> 32) & 0xFFFF)

@@ -34,7 +34,7 @@ def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:
         for batch in walk.batches():
             records.take(batch)
     part = records.part()
-    rejects = [*walk.rejects, *records.rejects]
+    rejects = sorted([*walk.rejects, *records.rejects], key=lambda reject: reject.at_byte)
     facts = part.facts
     if not facts.run_id:
         reason = "no run record: cut before the run began"

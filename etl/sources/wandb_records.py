@@ -201,7 +201,7 @@ class Records:
         }
         facts = dataclasses.replace(
             facts,
-            summary=self.run.summary,
+            summary={key: value for key, value in self.run.summary.items() if key != "_wandb"},
             current_step=history.current_step,
             # the script's own steps, if it gave them with log(step=)
             log_index_steps=carry["counted_steps"] and not self.run.step_given,
