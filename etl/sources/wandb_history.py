@@ -15,7 +15,7 @@ import polars as pl
 from etl.sources.reading import no_points
 from etl.sources.wandb_items import Flags, Floats
 from etl.sources.wandb_log import Integers
-from etl.sources.wandb_table import MISSING, NUMBER, TEXT, Cells, Table
+from etl.sources.wandb_table import NUMBER, TEXT, Cells, Table
 from hooks import record
 
 STEP_KEYS = ("step", "global_step", "train/global_step", "trainer/global_step", "iter", "iteration")

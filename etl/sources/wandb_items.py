@@ -1,9 +1,9 @@
 """W&B's items in many records -> columns: which record, which key, where its value's text is.
 
-An item is ``tag, length, (name tag, length, name)+, 82 01, length, value as JSON text``. All records
-are walked side by side, the first item of each, then the second of each, so that what would be
-Python for an item is numpy for thousands: 50 ns an item instead of 2 us (measured). Whatever is not
-exactly of that form is left to ``wandb_values``, record by record, and so are a few records.
+An item is ``tag, length, (name tag, length, name)+, 82 01, length, value as JSON``. Records are
+walked side by side, the first item of each, then the second of each, so that what would be Python
+for an item is numpy for thousands: 50 ns an item instead of 2 us (measured). What is not exactly of
+that form is left to ``wandb_values``, record by record, and so are few records.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from etl.sources import wire
-from etl.sources.wandb_log import PADDING, Bytes, Integers, Words, rows_of
+from etl.sources.wandb_log import Bytes, Integers, Spans, Words, rows_of
 from etl.sources.wandb_values import Path, text_of
 
 FEW = 48  # fewer records than this are read faster one by one
@@ -32,9 +32,11 @@ Floats = npt.NDArray[np.float64]
 
 
 class Items(NamedTuple):
-    """Items found. ``records``, ``orders`` (within the record), ``headers`` and the value's place
-    and length have a row for each item; ``stops`` and ``odd`` one for each record: the byte behind
-    its last item, and whether it has to be read another way, as no item of it is here.
+    """Items found, and what became of each record.
+
+    ``starts`` and ``lengths`` are the values' places, ``orders`` the items' within their record.
+    ``stops`` are the bytes behind each record's last item, ``odd`` those records that have to be
+    read another way: no item of theirs is here.
     """
 
     records: Integers
@@ -46,11 +48,9 @@ class Items(NamedTuple):
     odd: Flags
 
 
-def find(data: Bytes, starts: Integers, ends: Integers, tag: int, headers: Headers) -> Items:
-    """Return the items, each behind *tag*, that stand in records from *starts* on.
-
-    *ends* are the bytes behind the records; ``data`` goes on for PADDING bytes behind the last.
-    """
+def find(records: Spans, tag: int, headers: Headers) -> Items:
+    """Return the items, each behind *tag*, with which *records* begin."""
+    data, starts, ends = records
     count = len(starts)
     stops, odd = starts.copy(), np.zeros(count, np.bool_)
     parts: list[tuple[Integers, ...]] = []
@@ -68,8 +68,8 @@ def find(data: Bytes, starts: Integers, ends: Integers, tag: int, headers: Heade
                 break
         odd[some] = True
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    columns = columns or [np.zeros(0, np.int64) for _ in range(5)]
-    return Items(*columns, stops=stops, odd=odd)
+    numbers, orders, found, begins, sizes = columns or [np.zeros(0, np.int64)] * 5
+    return Items(numbers, orders, found, begins, sizes, stops, odd)
 
 
 class _Abreast:
@@ -114,11 +114,10 @@ class _Abreast:
         every = bool(kept.all())
         parts: list[tuple[Integers, ...]] = []
         for order, (records, headers, starts, lengths) in enumerate(self.found):
-            columns = (numbers[records], np.full(len(records), order), headers, starts, lengths)
-            if not every:
-                stay = kept[records]
-                columns = tuple(column[stay] for column in columns)
-            parts.append(columns)
+            place = np.full(len(records), order)
+            stay = slice(None) if every else kept[records]
+            columns = (numbers[records], place, headers, starts, lengths)
+            parts.append(tuple(column[stay] for column in columns))
         return parts
 
 
@@ -269,6 +268,6 @@ def _look_like_numbers(data: Bytes, starts: Integers, sizes: Integers) -> Flags:
     digits = sizes - negative
     first, second = data.take(begins) - np.uint8(48), data.take(begins + 1) - np.uint8(48)
     last = data.take(starts + np.maximum(sizes, 1) - 1) - np.uint8(48)
-    plain = (first < 10) & (last < 10) & (digits > 0) & (sizes <= _LONGEST)
+    plain: Flags = (first < 10) & (last < 10) & (digits > 0) & (sizes <= _LONGEST)
     plain &= (first != 0) | (digits == 1) | (second >= 10)
     return plain

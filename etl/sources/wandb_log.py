@@ -54,6 +54,14 @@ class Batch:
         return self.data[self.starts[index] : self.ends[index]].tobytes()
 
 
+class Spans(NamedTuple):
+    """Pieces of a batch: ``data[starts[i]:ends[i]]``."""
+
+    data: Bytes
+    starts: Integers
+    ends: Integers
+
+
 def rows_of(data: Bytes, at: Integers, words: int) -> Words:
     """Return the bytes from each place of *at* on as a row of *words* little-endian 64-bit words.
 

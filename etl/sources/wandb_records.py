@@ -8,25 +8,37 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from etl.sources import wandb_items, wandb_values, wire
+from etl.sources import wandb_values, wire
 from etl.sources.reading import TELEMETRY, Facts, Part, Reject
+from etl.sources.wandb_bodies import (
+    HISTORY,
+    ITEM,
+    NUM,
+    STATS,
+    STATS_ITEM,
+    SUMMARY,
+    Bodies,
+    kinds_of,
+    read_indices,
+    stats_head,
+)
 from etl.sources.wandb_console import Console
 from etl.sources.wandb_history import History
 from etl.sources.wandb_items import Items
-from etl.sources.wandb_log import Batch, Integers
+from etl.sources.wandb_log import Batch
 from etl.sources.wandb_run import Run, timestamp
 from etl.sources.wandb_table import NUMBER, TRUTH, Cells, Table
 from etl.sources.wandb_values import BAD_RECORD, Entry, Path, text_of
 
-_NUM, _HISTORY, _SUMMARY, _OUTPUT, _CONFIG, _STATS, _TELEMETRY, _METRIC = 1, 2, 3, 4, 5, 7, 11, 12
-_OUTPUT_RAW, _RUN, _EXIT, _ENVIRONMENT = 13, 17, 18, 26
-_NOT_READ = frozenset((_NUM, 6, 8, 9, 10, 16, 19, 20, 21, 22, 23, 24, 25, 27, 100, 200))
-_ITEM, _STATS_ITEM = 0x0A, 0x1A  # tags of the items in a history or summary, in a stats record
-_STEP = 0x12  # tag of the step behind the items of a history record
+_OUTPUT, _CONFIG, _TELEMETRY, _METRIC, _OUTPUT_RAW, _RUN, _EXIT, _ENVIRONMENT = (
+    4, 5, 11, 12, 13, 17, 18, 26
+)  # fmt: skip
+_NOT_READ = frozenset((NUM, 6, 8, 9, 10, 16, 19, 20, 21, 22, 23, 24, 25, 27, 100, 200))
 
 
 class Records:
@@ -56,8 +68,8 @@ class Records:
 
     def take(self, batch: Batch) -> None:
         """Take the records of a batch."""
-        kinds, begins = _kinds(batch, in_columns=self._in_columns)
-        bodies: dict[int, dict[int, bytes]] = {_HISTORY: {}, _SUMMARY: {}, _STATS: {}}
+        kinds, begins = kinds_of(batch, in_columns=self._in_columns)
+        bodies: dict[int, dict[int, bytes]] = {HISTORY: {}, SUMMARY: {}, STATS: {}}
         for index in np.flatnonzero(kinds == 0).tolist():
             data = batch.record(index)
             try:
@@ -68,15 +80,15 @@ class Records:
                         self._one(self._ordinal + index, number, body)
                     if number == _RUN and isinstance(body, bytes):
                         summary = [inner for field, inner in wire.fields(body) if field == 5]
-                        bodies[_SUMMARY].update((index, b) for b in summary if isinstance(b, bytes))
+                        bodies[SUMMARY].update((index, b) for b in summary if isinstance(b, bytes))
             except BAD_RECORD as problem:
                 self._bad(batch, index, problem)
-        takers = {_HISTORY: self._histories, _SUMMARY: self._summaries, _STATS: self._stats}
+        takers = {HISTORY: self._histories, SUMMARY: self._summaries, STATS: self._stats}
         for kind, taker in takers.items():
             alone = np.array(list(bodies[kind]), np.int64)
             rows = np.union1d(np.flatnonzero(kinds == kind), alone)
             if len(rows):
-                taker(_Some(batch, rows, begins, bodies[kind]))
+                taker(Bodies(batch, rows, begins, bodies[kind]))
         self._ordinal += len(kinds)
 
     def _one(self, ordinal: int, number: int, body: int | bytes) -> None:
@@ -116,7 +128,7 @@ class Records:
                 text = text_of(value)
         self.console.write(stream, ts, text)
 
-    def _histories(self, some: _Some) -> None:
+    def _histories(self, some: Bodies) -> None:
         indices = np.full(len(some.rows), -1, np.int64)
 
         def entries_of(at: int) -> Iterator[Entry]:
@@ -130,17 +142,17 @@ class Records:
                     indices[at] = wire.signed(steps[0]) if steps else 0
 
         def check(items: Items) -> None:
-            _read_indices(some, items, indices)
+            read_indices(some, items, indices)
 
-        cells = self.table.cells(some.data, some.starts, some.ends, _ITEM, entries_of, check)
+        cells = self.table.cells(some.spans(), ITEM, entries_of, check)
         self._failed(some, cells)
         self.history.add(cells, self._ordinal + some.rows, indices)
 
-    def _stats(self, some: _Some) -> None:
+    def _stats(self, some: Bodies) -> None:
         times = np.full(len(some.rows), np.nan)
         for at, start in enumerate(some.starts.tolist()):
             head = some.data[start : start + 32].tobytes()
-            behind, times[at] = _stats_head(head)
+            behind, times[at] = stats_head(head)
             some.starts[at] = start + behind
 
         def entries_of(at: int) -> Iterator[Entry]:
@@ -155,9 +167,7 @@ class Records:
         def check(items: Items) -> None:
             items.odd[:] |= (items.stops != some.ends) | np.isnan(times) | some.alone
 
-        cells = self.machine.cells(
-            some.data, some.starts, some.ends, _STATS_ITEM, entries_of, check
-        )
+        cells = self.machine.cells(some.spans(), STATS_ITEM, entries_of, check)
         self._failed(some, cells)
         measured = (cells.kinds == NUMBER) | (cells.kinds == TRUTH)
         self.unmeasured += int((~measured).sum())
@@ -169,9 +179,9 @@ class Records:
         }
         self._telemetry.append(pl.DataFrame(frame, schema=TELEMETRY))
 
-    def _summaries(self, some: _Some) -> None:
+    def _summaries(self, some: Bodies) -> None:
         """Apply the changes of summary records: of each run of plain ones only the last a key."""
-        items = self.table.find(some.data, some.starts, some.ends, _ITEM)
+        items = self.table.find(some.spans(), ITEM)
         items.odd[:] |= (items.stops != some.ends) | some.alone
         found = _last_changes(some, items, self.table.paths)
         while found is None:  # a value that cannot be read: its record is read alone, and refused
@@ -182,7 +192,7 @@ class Records:
             except BAD_RECORD as problem:
                 self._bad(some.batch, int(some.rows[at]), problem)
 
-    def _failed(self, some: _Some, cells: Cells) -> None:
+    def _failed(self, some: Bodies, cells: Cells) -> None:
         for at, problem in cells.failed.items():
             self._bad(some.batch, int(some.rows[at]), problem)
 
@@ -193,7 +203,7 @@ class Records:
     def part(self) -> Part:
         """Return all that was taken."""
         history, facts = self.history, self.run.facts
-        carry = {
+        carry: dict[str, Any] = {
             "axes": [name for _, name in history.axes],
             "counted_steps": history.counted_steps or facts.carry.get("counted_steps", False),
             "step_given": self.run.step_given,
@@ -226,84 +236,11 @@ class Records:
         return tuple(found)
 
 
-class _Some:
-    """The records of one kind in a batch: where the bodies are, those that are *alone* as bytes."""
-
-    def __init__(
-        self, batch: Batch, rows: Integers, begins: Integers, bodies: dict[int, bytes]
-    ) -> None:
-        self.batch, self.rows, self.data = batch, rows, batch.data
-        self.starts, self.ends = begins[rows], batch.ends[rows].copy()
-        self._bodies = {at: bodies[row] for at, row in enumerate(rows.tolist()) if row in bodies}
-        self.alone = np.zeros(len(rows), np.bool_)
-        self.alone[list(self._bodies)] = True
-        self.starts[self.alone] = self.ends[self.alone] = 0
-        self._begins = self.starts.copy()
-
-    def body(self, at: int) -> bytes:
-        """Return the bytes of one record's body."""
-        if at in self._bodies:
-            return self._bodies[at]
-        return self.data[self._begins[at] : self.ends[at]].tobytes()
-
-
-def _kinds(batch: Batch, *, in_columns: bool) -> tuple[Integers, Integers]:
-    """Return which kind each record is and where its body begins; kind 0 has to be looked at.
-
-    A record is its number, some of fields 16 and 200, and then its body.
-    """
-    count, data, at = len(batch.starts), batch.data, batch.starts.copy()
-    if not in_columns or count < wandb_items.FEW:
-        return np.zeros(count, np.int64), at
-    numbered = data.take(at) == _NUM << 3
-    at[numbered] = wandb_items.lengths(data, at[numbered] + 1)[0]
-    before = np.flatnonzero(numbered)
-    while len(before):  # control and _info
-        first, second = data.take(at[before]), data.take(at[before] + 1)
-        skipped = ((first == 0x82) & (second == 0x01)) | ((first == 0xC2) & (second == 0x0C))
-        before = before[skipped]
-        begin, length = wandb_items.lengths(data, at[before] + 2)
-        stays = (length >= 0) & (begin + length < batch.ends[before])
-        before = before[stays]
-        at[before] = (begin + length)[stays]
-    tag = data.take(at)
-    begins, length = wandb_items.lengths(data, at + 1)
-    kinds = np.where(begins + length == batch.ends, tag >> 3, 0).astype(np.int64)
-    kinds[((tag & 7) != wire.BYTES) | ~np.isin(kinds, (_HISTORY, _SUMMARY, _STATS))] = 0
-    return kinds, begins
-
-
-def _read_indices(some: _Some, items: Items, indices: Integers) -> None:
-    """Read W&B's counts, which stand behind the items; what else stands there is odd."""
-    data, at = some.data, items.stops
-    length = data.take(at + 1).astype(np.int64)
-    there = (at < some.ends) & (data.take(at) == _STEP) & (at + 2 + length == some.ends)
-    begin, value = wandb_items.lengths(data, at + 3)
-    counted = there & (data.take(at + 2) == 0x08) & (value >= 0) & (begin == some.ends)
-    indices[counted] = value[counted]
-    indices[there & (length == 0)] = 0
-    fine = (at == some.ends) | counted | (there & (length == 0))
-    items.odd[:] |= ~fine | some.alone
-    indices[items.odd] = -1
-
-
-def _stats_head(head: bytes) -> tuple[int, float]:
-    """Return (bytes, time) of what stands before the items of a stats record; NaN if that is odd."""
-    at = 2 if head[:1] == b"\x08" else 0
-    if head[at : at + 1] != b"\x12" or len(head) < at + 2 + head[at + 1]:
-        return 0, np.nan
-    end = at + 2 + head[at + 1]
-    try:
-        return end, timestamp(head[at + 2 : end])
-    except BAD_RECORD:
-        return 0, np.nan
-
-
 _Changes = list[tuple[bool, Path, object]]
 
 
 def _last_changes(
-    some: _Some, items: Items, paths: list[Path]
+    some: Bodies, items: Items, paths: list[Path]
 ) -> list[tuple[int, _Changes]] | None:
     """Return (record, changes) in order, empty ones for an odd record; None if one became odd.
 

@@ -20,7 +20,7 @@ class Run:
         self.summary: dict[str, Any] = copy.deepcopy(facts.summary)
         self.step_given = bool(facts.carry.get("step_given"))  # the script calls log(step=)
 
-    def change(self, **values: Any) -> None:
+    def _change(self, **values: Any) -> None:
         self.facts = dataclasses.replace(self.facts, **values)
 
     def config(self, body: bytes) -> None:
@@ -29,13 +29,13 @@ class Run:
         wandb_values.change(config, wandb_values.changes(body))
         theirs = config.pop("_wandb", None)
         own = config.pop("runatlas", None)
-        self.change(config=config)
+        self._change(config=config)
         branch = theirs.get("branch_point") if isinstance(theirs, dict) else None
         if isinstance(branch, dict):
             self._branch(branch.get("run_id") or branch.get("run"))
         if isinstance(own, dict):
             stage = own.get("stage")
-            self.change(
+            self._change(
                 segment_id=str(own.get("segment") or self.facts.segment_id),
                 stage=stage,
                 stage_from="the run's own config" if stage else None,
@@ -53,12 +53,12 @@ class Run:
             if number == 10:
                 tags.append(text_of(value))
             elif number == 17 and isinstance(value, bytes):
-                self.change(started_at=timestamp(value))
+                self._change(started_at=timestamp(value))
             elif number in (14, 18, 24) and value:  # starting_step, resumed, resume
-                self.change(resumed=True)
+                self._change(resumed=True)
             elif number in (1, 3, 6, 7, 8, 9):
                 texts[number] = text_of(value)
-        self.change(
+        self._change(
             run_id=texts.get(1) or self.facts.run_id,
             source_project=texts.get(3) or None,
             group=texts.get(6) or None,
@@ -83,9 +83,9 @@ class Run:
         if not isinstance(run_id, str) or not run_id:
             return
         if run_id == self.facts.run_id:
-            self.change(resumed=True)
+            self._change(resumed=True)
         else:
-            self.change(parent_run_id=run_id)
+            self._change(parent_run_id=run_id)
 
     def telemetry(self, body: bytes) -> None:
         """Take a telemetry record: the versions, and whether the script gives steps itself."""
@@ -102,7 +102,7 @@ class Run:
             if number in names:
                 self._version(names[number], value)
             elif number == 6:  # a path; only its last part is kept
-                self.change(script=text_of(value).replace("\\", "/").rsplit("/", 1)[-1] or None)
+                self._change(script=text_of(value).replace("\\", "/").rsplit("/", 1)[-1] or None)
             elif number == 9 and isinstance(value, bytes):
                 self._git(value)
 
@@ -116,7 +116,7 @@ class Run:
         text = str(value) if isinstance(value, int) else text_of(value)
         text = text.removeprefix("CPython ")
         if text:
-            self.change(versions={**self.facts.versions, name: text})
+            self._change(versions={**self.facts.versions, name: text})
 
     def exit(self, body: bytes) -> None:
         """Take an exit record; in a file with several the last counts."""
@@ -124,7 +124,7 @@ class Run:
         code = wire.signed(values.get(1, 0))
         started, runtime = self.facts.started_at, values.get(2)
         ended = started + runtime if started is not None and runtime else None
-        self.change(finished=not values.get(3), exit_code=code, ended_at=ended)
+        self._change(finished=not values.get(3), exit_code=code, ended_at=ended)
 
 
 def timestamp(body: bytes) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from etl.sources import wandb_items
 from etl.sources.reading import clean
 from etl.sources.wandb_items import Floats, Headers, Items
-from etl.sources.wandb_log import Bytes, Integers, rows_of
+from etl.sources.wandb_log import Bytes, Integers, Spans, rows_of
 from etl.sources.wandb_values import (
     BAD_RECORD,
     Entry,
@@ -68,7 +68,7 @@ class Cells(NamedTuple):
 
 
 class _Columns(NamedTuple):
-    """Values, those of one record in order; of two under one name that with the greater order holds.
+    """Values, those of a record in order; of two of one name that with the greater order holds.
 
     ``texts`` are places in a list of texts.
     """
@@ -108,22 +108,20 @@ class Table:
 
     def cells(
         self,
-        data: Bytes,
-        starts: Integers,
-        ends: Integers,
+        records: Spans,
         tag: int,
         entries_of: Callable[[int], Iterable[Entry]],
         check: Callable[[Items], None] | None = None,
     ) -> Cells:
-        """Return the values of records whose items, each behind *tag*, begin at *starts*.
+        """Return the values of *records*, which begin with their items, each behind *tag*.
 
         *entries_of* reads one record the long way; *check* may mark more records as odd.
         """
-        items = self.find(data, starts, ends, tag)
+        items = self.find(records, tag)
         if check is not None:
             check(items)
         texts: list[str] = []
-        together, entries = self._together(data, items, texts)
+        together, entries = self._together(records.data, items, texts)
         failed: dict[int, Exception] = {}
         for record in np.flatnonzero(items.odd).tolist():
             try:
@@ -132,10 +130,9 @@ class Table:
                 failed[record] = problem
                 entries.pop(record, None)
         single = self._one_by_one(entries, texts, failed)
-        chosen = _chosen(together, single, len(starts), len(self.names))
-        columns = _Columns(
-            *(np.concatenate(both)[chosen] for both in zip(together, single, strict=True))
-        )
+        chosen = _chosen(together, single, len(records.starts), len(self.names))
+        pairs: Iterable[tuple[Any, Any]] = zip(together, single, strict=True)
+        columns = _Columns(*(np.concatenate(pair)[chosen] for pair in pairs))
         kept = columns.kinds != MISSING
         if failed:
             kept &= ~np.isin(columns.records, list(failed))
@@ -156,12 +153,13 @@ class Table:
         """What each header spells."""
         return self._headers.paths
 
-    def find(self, data: Bytes, starts: Integers, ends: Integers, tag: int) -> Items:
+    def find(self, records: Spans, tag: int) -> Items:
         """Return the items of records, as ``wandb_items.find`` does."""
         if not self._in_columns:
-            nothing = starts[:0]
-            return Items(*[nothing] * 5, stops=starts.copy(), odd=np.ones(len(starts), np.bool_))
-        items = wandb_items.find(data, starts, ends, tag, self._headers)
+            empty, starts = records.starts[:0], records.starts.copy()
+            every = np.ones(len(starts), np.bool_)
+            return Items(empty, empty, empty, empty, empty, starts, every)
+        items = wandb_items.find(records, tag, self._headers)
         paths = self._headers.paths
         if len(paths) > len(self._of_header):
             self._of_header = np.array([self.number(".".join(path)) for path in paths], np.int64)
@@ -176,12 +174,19 @@ class Table:
         """Return the items that are numbers, words or plain texts, and the others as entries."""
         values, plain = wandb_items.numbers(data, items.starts, items.lengths)
         kinds = np.where(plain, NUMBER, _UNREAD).astype(np.uint8)
-        places = np.full(len(kinds), -1, np.int64)
         typed = self._typed.take(items.headers)
         kinds[typed] = _UNREAD
         free = np.flatnonzero((kinds == _UNREAD) & ~typed)
-        _read_words(data, items, free, values, kinds)
-        _read_texts(data, items, free[kinds[free] == _UNREAD], kinds, places, texts)
+        columns = _Columns(
+            items.records,
+            items.orders,
+            self._of_header.take(items.headers),
+            values,
+            kinds,
+            np.full(len(kinds), -1, np.int64),
+        )
+        _read_words(data, items, free, columns)
+        _read_texts(data, items, free[kinds[free] == _UNREAD], columns, texts)
         entries: dict[int, list[Entry]] = defaultdict(list)
         for at in np.flatnonzero(kinds == _UNREAD).tolist():
             record, start = int(items.records[at]), int(items.starts[at])
@@ -192,8 +197,6 @@ class Table:
                 continue
             path = self._headers.paths[items.headers[at]]
             entries[record].append(Entry(int(items.orders[at]), path, value))
-        names = self._of_header.take(items.headers)
-        columns = _Columns(items.records, items.orders, names, values, kinds, places)
         use = (kinds != _UNREAD) & ~items.odd.take(items.records)
         if not use.all():
             columns = _Columns(*(column[use] for column in columns))
@@ -223,7 +226,7 @@ class Table:
         return _Columns(*(np.array(c, t) for c, t in zip(columns, types, strict=True)))
 
 
-def _read_words(data: Bytes, items: Items, at: Integers, values: Floats, kinds: Kinds) -> None:
+def _read_words(data: Bytes, items: Items, at: Integers, columns: _Columns) -> None:
     """Read those items of *at* that are one of JSON's words."""
     lengths = items.lengths[at]
     rows = rows_of(data, items.starts[at], 2)
@@ -231,11 +234,11 @@ def _read_words(data: Bytes, items: Items, at: Integers, values: Floats, kinds: 
     for word, (value, kind) in _WORDS.items():
         low, high = np.frombuffer(word.ljust(16, b"\0"), "<u8")
         same = at[(rows[:, 0] == low) & (rows[:, 1] == high) & (lengths == len(word))]
-        values[same], kinds[same] = value, kind
+        columns.values[same], columns.kinds[same] = value, kind
 
 
 def _read_texts(
-    data: Bytes, items: Items, at: Integers, kinds: Kinds, places: Integers, texts: list[str]
+    data: Bytes, items: Items, at: Integers, columns: _Columns, texts: list[str]
 ) -> None:
     """Read those items of *at* that are a short text of plain ASCII, and add it to *texts*."""
     starts, lengths = items.starts[at], items.lengths[at]
@@ -249,8 +252,8 @@ def _read_texts(
     strange = (inner < 32) | (inner > 126) | (inner == ord('"')) | (inner == ord("\\"))
     count = np.concatenate(([0], np.cumsum(strange)))
     plain = count[ends] == count[begins]
-    kinds[at[plain]] = TEXT
-    places[at[plain]] = np.arange(len(texts), len(texts) + int(plain.sum()))
+    columns.kinds[at[plain]] = TEXT
+    columns.texts[at[plain]] = np.arange(len(texts), len(texts) + int(plain.sum()))
     said = inner.tobytes().decode("ascii", "replace")
     pairs = zip(begins[plain].tolist(), ends[plain].tolist(), strict=True)
     texts.extend(said[begin:end] for begin, end in pairs)
@@ -268,7 +271,7 @@ def _chosen(together: _Columns, single: _Columns, records: int, names: int) -> I
         order = np.concatenate((together.orders, single.orders))
         ranked = np.lexsort((order, place))
         last = np.append(place[ranked][1:] != place[ranked][:-1], [True] * bool(len(place)))
-        return ranked[last]
+        return cast("Integers", ranked[last])
     grid = np.full(count, -1, np.int64)
     grid[place[:some]] = np.arange(some)  # of equal places numpy keeps the last
     before = grid[place[some:]]

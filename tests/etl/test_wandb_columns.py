@@ -28,8 +28,8 @@ OTHERS = (
 )  # fmt: skip
 PATHS = (
     "train/loss", "step", "_step", "_timestamp", "_runtime", "iter", "a", "a.b", "", "x" * 40,
-    "y" * 100, "z" * 300, "\u00e9" * 20, ("a", "b"), ("a", "c", "d"), ("h", "_type"), ("h", "values"),
-    ("h", "in", "n"), ("a", "_type"), ("n" * 50, "m" * 50),
+    "y" * 100, "z" * 300, "\u00e9" * 20, ("a", "b"), ("a", "c", "d"), ("h", "_type"),
+    ("h", "values"), ("h", "in", "n"), ("a", "_type"), ("n" * 50, "m" * 50),
 )  # fmt: skip
 texts = st.one_of(
     st.sampled_from(NUMBERS),

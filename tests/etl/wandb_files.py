@@ -78,7 +78,7 @@ def exit_record(code=0, runtime=60):
 
 def pack(records):
     """The file that holds *records*, and the byte behind each of them."""
-    out, ends = HEADER, []
+    out, ends = bytearray(HEADER), []
     for record in records:
         first, left = True, record
         while first or left:
@@ -92,4 +92,4 @@ def pack(records):
             out += struct.pack("<IHB", crc, len(piece), kind) + piece
             first = False
         ends.append(len(out))
-    return out, ends
+    return bytes(out), ends
