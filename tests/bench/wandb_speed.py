@@ -4,16 +4,18 @@ The peer is what ``wandb sync`` did up to 0.30 in Python: ``wandb.sdk.internal.d
 framing, written again here from its last version as it is gone since 0.31, the SDK's generated
 protobufs (upb, so C) for the records, ``json`` for the values. It makes a dict of each row and
 keeps the summary; it makes no columns. Prints MB of file for each CPU second and for each second,
-the best of some rounds in turn, and their ratio.
+the best of some rounds, and their ratio.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import resource
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -105,35 +107,50 @@ def ours(path: Path) -> int:
     return part.points.height
 
 
-def measured(reader, path: Path) -> tuple[float, float, int]:
-    """Return (CPU seconds, seconds, values) of one read."""
-    cpu, began = time.process_time(), time.perf_counter()
-    values = reader(path)
-    return time.process_time() - cpu, time.perf_counter() - began, values
+READERS = {"peer": peer, "ours": ours}
+
+
+def measure(reader: str, small: Path, path: Path, rounds: int) -> None:
+    """Print the best CPU seconds and seconds of some reads, the values, and this process's peak."""
+    READERS[reader](small)  # imports
+    cpu, wall, values = math.inf, math.inf, 0
+    for _ in range(rounds):
+        used, began = time.process_time(), time.perf_counter()
+        values = READERS[reader](path)
+        cpu = min(cpu, time.process_time() - used)
+        wall = min(wall, time.perf_counter() - began)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps([cpu, wall, values, peak]))
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure each reader in a process of its own, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.measure:
+        reader, small, path = options.measure
+        measure(reader, Path(small), Path(path), options.rounds)
+        return
+    found = {}
     with tempfile.TemporaryDirectory() as place:
-        path = Path(place, "run-r1.wandb")
+        small, path = Path(place, "run-small.wandb"), Path(place, "run-r1.wandb")
+        write_run(small, 500)
         megabytes = write_run(path, options.rows) / 1e6
-        measured(ours, path)  # imports, and pages of memory that a sync of many files reuses
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        rounds = [(measured(peer, path), measured(ours, path)) for _ in range(options.rounds)]
-    print(f"{megabytes:.0f} MB of .wandb, {options.rows} rows, a peak of {peak:.0f} MB in all")
-    best = []
-    for name, which in (("the SDK's reader", 0), ("etl.sources.wandb_offline", 1)):
-        cpu, wall = (min(times[which][clock] for times in rounds) for clock in (0, 1))
-        values = rounds[0][which][2]
-        best.append((cpu, wall))
-        print(
-            f"{name:<26} {megabytes / cpu:6.1f} MB/CPU s {megabytes / wall:6.1f} MB/s {values} values"
-        )
-    print(f"speed against the SDK's     {best[0][0] / best[1][0]:5.1f} {best[0][1] / best[1][1]:12.1f}")
+        for reader in READERS:
+            command = [sys.executable, __file__, "--rounds", str(options.rounds)]
+            command += ["--measure", reader, str(small), str(path)]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            found[reader] = json.loads(done.stdout)
+    print(f"{megabytes:.0f} MB of .wandb, {options.rows} rows")
+    for reader, name in (("peer", "the SDK's reader"), ("ours", "etl.sources.wandb_offline")):
+        cpu, wall, values, peak = found[reader]
+        speeds = f"{megabytes / cpu:6.1f} MB/CPU s {megabytes / wall:6.1f} MB/s"
+        print(f"{name:<26} {speeds}  {values} values  peak {peak:.0f} MB")
+    cpu, wall = (found["peer"][clock] / found["ours"][clock] for clock in (0, 1))
+    print(f"speed against the SDK's    {cpu:6.1f} {wall:15.1f}")
 
 
 if __name__ == "__main__":
