@@ -9,6 +9,8 @@ script gave it with ``log(step=)``.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import polars as pl
 
@@ -22,6 +24,20 @@ STEP_KEYS = ("step", "global_step", "train/global_step", "trainer/global_step", 
 _LOG_INDEX, _TIME, _RUNTIME = "_step", "_timestamp", "_runtime"
 _OWN_ROLES = {_LOG_INDEX: "log index", _TIME: "wall time", _RUNTIME: "runtime"}
 _MAX_STEP = 2**53
+
+
+class Columns(NamedTuple):
+    """The values of a file, and the step and the time (NaN for none) of each of its rows.
+
+    ``names`` are numbers of ``Table.names``, ``places`` those of texts, -1 for a number.
+    """
+
+    names: Integers
+    rows: Integers
+    values: Floats
+    places: Integers
+    steps: Integers
+    times: Floats
 
 
 class History:
@@ -141,16 +157,28 @@ class History:
         counted[row[cells.records[where][whole]]] = cells.values[where][whole]
         steps[~named] = counted[~named]
 
-    def points(self) -> pl.DataFrame:
-        """Return the points (POINTS), sorted by when their key was first met, then by row."""
-        if not self._parts:
-            return no_points()
-        columns = zip(*self._parts, strict=True)
-        names, rows, values, places = (np.concatenate(column) for column in columns)
+    def columns(self) -> Columns:
+        """Return all values sorted by (key, row): those of one key are a slice."""
+        none, nothing = np.zeros(0, np.int64), np.zeros(0)
+        parts = self._parts or [(none, none, nothing, none)]
+        joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        names, rows, values, places = joined
         small = names.astype(np.uint16) if len(self.table.names) < 2**16 else names
         order = np.argsort(small, kind="stable")  # of 16 bits: by radix, 10 times as fast
-        names, rows, values, places = (c[order] for c in (names, rows, values, places))
-        steps, times = np.concatenate(self._steps), np.concatenate(self._times)
+        return Columns(
+            names[order],
+            rows[order],
+            values[order],
+            places[order],
+            np.concatenate(self._steps or [none]),
+            np.concatenate(self._times or [nothing]),
+        )
+
+    def points(self) -> pl.DataFrame:
+        """Return the points (POINTS), sorted by when their key was first met, then by row."""
+        names, rows, values, places, steps, times = self.columns()
+        if not len(names):
+            return no_points()
         frame = pl.DataFrame(
             {
                 "key": pl.Series(self.table.names, dtype=pl.String).gather(names),

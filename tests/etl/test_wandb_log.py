@@ -31,7 +31,7 @@ sizes = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(sizes, st.integers(1, 5))
 def test_every_record_is_read_whatever_its_size_and_that_of_the_slices(
     tmp_path_factory, sizes, blocks
@@ -47,7 +47,7 @@ def test_every_record_is_read_whatever_its_size_and_that_of_the_slices(
     assert rejects == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(sizes, st.data())
 def test_damage_is_the_same_in_slices_of_any_size(tmp_path_factory, sizes, data):
     """One slice is walked chunk by chunk as soon as anything in it is odd, small ones are not."""
