@@ -150,9 +150,9 @@ class Records:
 
     def _stats(self, some: Bodies) -> None:
         times = np.full(len(some.rows), np.nan)
-        for at, start in enumerate(some.starts.tolist()):
-            head = some.data[start : start + 32].tobytes()
-            behind, times[at] = stats_head(head)
+        for at in np.flatnonzero(~some.alone).tolist():
+            start = int(some.starts[at])
+            behind, times[at] = stats_head(some.data[start : start + 32].tobytes())
             some.starts[at] = start + behind
 
         def entries_of(at: int) -> Iterator[Entry]:
@@ -248,7 +248,10 @@ def _last_changes(
     """
     rank = items.records * (int(items.orders.max(initial=0)) + 1) + items.orders
     odd = np.flatnonzero(items.odd)
-    order = np.argsort(items.records, kind="stable") if len(odd) else np.arange(len(rank))
+    order = np.arange(len(rank))
+    if len(odd):  # those of an odd record, up to where it became odd, are not of use
+        order = np.argsort(items.records, kind="stable")
+        order = order[~items.odd[items.records[order]]]
     limits = np.searchsorted(items.records[order], odd) if len(odd) else odd
     found: list[tuple[int, _Changes]] = []
     begin = 0

@@ -76,7 +76,9 @@ def written(chance, values, rows, *, broken):
         if broken and chance.random() < 0.2:
             row = bytearray(row)
             row[chance.randrange(len(row))] ^= 1 << chance.randrange(8)
-        records += [head + bytes(row), head + stats, head + wandb_files.field(3, body)]
+        gone = wandb_files.field(2, wandb_files.item(chance.choice(paths), ""))
+        summary = wandb_files.field(3, body + gone * (chance.random() < 0.1))
+        records += [head + bytes(row), head + stats, head + summary]
     return wandb_files.pack(records)[0]
 
 
@@ -106,10 +108,10 @@ def test_what_is_no_number_is_none_side_by_side_either(tmp_path):
 
 
 def test_more_keys_than_slots_are_told_apart(tmp_path):
-    """Thousands of keys share slots of the table in which they are looked up."""
+    """Of a thousand keys some share slots of the table in which they are looked up."""
     records = [wandb_files.run()]
     for number in range(wandb_items.FEW):
-        row = {f"layer.{place}": place + number for place in range(3000)}
+        row = {f"layer.{place}": place + number for place in range(1200)}
         records.append(wandb_files.history(row))
     data = wandb_files.pack(records)[0]
 

@@ -227,7 +227,7 @@ def test_the_summary_is_what_all_changes_leave(tmp_path):
     """Of thousands of changes the last one of each key counts, removals and nesting included."""
     changes = [wandb_files.summary({"loss": n, f"k{n % 3}": n}) for n in range(400)]
     changes.insert(200, wandb_files.summary({"gone": 1, "stays": 2}))
-    changes.insert(300, wandb_files.summary({"loss": 7}, "gone"))
+    changes.insert(300, wandb_files.summary({"loss": 7, "both": 1}, "gone", "both"))
     best = [(("acc", "max"), "0.5"), (("_wandb", "runtime"), "9")]
     nested = b"".join(field(1, wandb_files.item(path, text)) for path, text in best)
     part = part_of(tmp_path, wandb_files.run(), *changes, field(1, 2) + field(3, nested))
@@ -235,3 +235,16 @@ def test_the_summary_is_what_all_changes_leave(tmp_path):
     assert part.facts.summary == {
         "loss": 399, "k0": 399, "k1": 397, "k2": 398, "stays": 2, "acc": {"max": 0.5}
     }  # fmt: skip
+
+
+def test_a_summary_record_that_cannot_be_read_is_refused_whole(tmp_path):
+    """What it replaced stands again, and the other records of the file are read."""
+    path = tmp_path / "run-r1.wandb"
+    changes = [wandb_files.summary({"a": n, "b": n}) for n in range(100)]
+    broken = field(1, wandb_files.item("a", "7")) + field(1, wandb_files.item("b", "tru"))
+    records = [wandb_files.run(), *changes, field(1, 2) + field(3, broken)]
+    path.write_bytes(wandb_files.pack([*records, wandb_files.exit_record()])[0])
+    reading = wandb_offline.read(path, 0, ())
+
+    assert reading.parts[0].facts.summary == {"a": 99, "b": 99}
+    assert [reject.raw for reject in reading.rejects] == [records[-1]]
