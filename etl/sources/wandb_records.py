@@ -7,6 +7,7 @@ others one by one. Field numbers: wandb/proto/wandb_internal.proto.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,8 +49,8 @@ class Records:
     """
 
     def __init__(self, facts: Facts, *, in_columns: bool = True) -> None:
-        carry = facts.carry
-        self.run = Run(facts)
+        carry: dict[str, Any] = json.loads(facts.cursor) if facts.cursor else {}
+        self.run = Run(facts, step_given=carry.get("step_given", False))
         self.table, self.machine = Table(in_columns=in_columns), Table(in_columns=in_columns)
         self.history = History(
             self.table,
@@ -58,6 +59,7 @@ class Records:
             roles=facts.roles,
             axes=carry.get("axes", []),
         )
+        self.history.counted_steps = carry.get("counted_steps", False)
         self.console = Console(carry.get("console", {}))
         self.rejects: list[Reject] = []
         self.unknown: dict[int, int] = {}
@@ -203,9 +205,9 @@ class Records:
     def part(self) -> Part:
         """Return all that was taken."""
         history, facts = self.history, self.run.facts
-        carry: dict[str, Any] = {
+        carry = {
             "axes": [name for _, name in history.axes],
-            "counted_steps": history.counted_steps or facts.carry.get("counted_steps", False),
+            "counted_steps": history.counted_steps,
             "step_given": self.run.step_given,
             "console": self.console.carry(),
         }
@@ -214,8 +216,8 @@ class Records:
             summary={key: value for key, value in self.run.summary.items() if key != "_wandb"},
             current_step=history.current_step,
             # the script's own steps, if it gave them with log(step=)
-            log_index_steps=carry["counted_steps"] and not self.run.step_given,
-            carry=carry,
+            log_index_steps=history.counted_steps and not self.run.step_given,
+            cursor=json.dumps(carry, sort_keys=True),
         )
         points = history.points()
         facts = facts.counted(history.rows - facts.rows, points, history.roles)

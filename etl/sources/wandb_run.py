@@ -14,11 +14,11 @@ from etl.sources.wandb_values import text_of
 class Run:
     """What a file says of its run, record by record; ``facts`` is what it comes to so far."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, *, step_given: bool) -> None:
         self.facts = facts
         # changed in place: half of a file are changes of the summary
         self.summary: dict[str, Any] = copy.deepcopy(facts.summary)
-        self.step_given = bool(facts.carry.get("step_given"))  # the script calls log(step=)
+        self.step_given = step_given  # whether the script calls log(step=)
 
     def _change(self, **values: Any) -> None:
         self.facts = dataclasses.replace(self.facts, **values)
