@@ -1,7 +1,7 @@
 """A nanochat-shaped ``.wandb`` file -> a run's points, against the reader that the SDK once had.
 
 The peer is what ``wandb sync`` did up to 0.30 in Python: ``wandb.sdk.internal.datastore`` for the
-framing, written again here from its last version as it is gone since 0.31, the SDK's generated
+framing, written again here after it, as it is gone since 0.31, the SDK's generated
 protobufs (upb, so C) for the records, ``json`` for the values. It makes a dict of each row and
 keeps the summary; it makes no columns. Prints MB of file for each CPU second and for each second,
 the best of some rounds, and their ratio.
