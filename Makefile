@@ -22,6 +22,7 @@ lint: $(VENV)/.test
 bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/log_speed.py
 	$(BIN)/python tests/bench/sync_speed.py
+	$(BIN)/python tests/bench/wandb_speed.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

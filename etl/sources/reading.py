@@ -11,6 +11,8 @@ from typing import Any
 
 import polars as pl
 
+from etl.sources.private import public
+
 POINTS = pl.Schema(
     {
         "key": pl.String,  # as the source spells it
@@ -104,7 +106,7 @@ class Facts:
         """Return the facts as tables can hold them, whatever types a strange file gave them."""
         changes: dict[str, Any] = {name: _text(getattr(self, name)) for name in _TEXTS}
         dicts = ("config", "effective", "summary")
-        changes |= {name: _entries(getattr(self, name), 0) for name in dicts}
+        changes |= {name: public(_entries(getattr(self, name), 0)) for name in dicts}
         versions = {k: str(v) for k, v in _entries(self.versions, 0).items()}
         return dataclasses.replace(
             self,
