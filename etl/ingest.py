@@ -27,7 +27,6 @@ from etl.ledger import Holding
 from etl.project import Project, Settings
 from etl.settled import Outcome
 from etl.settled import rules as rules_of
-from etl.sources import foreign_jsonl
 from etl.sources.reading import Facts, Part, Piece, Reading, Reject, Source
 from etl.store import Store
 
@@ -101,7 +100,7 @@ class Ingest:
 
     def _told(self, entry: ledger.Entry) -> bool:
         """Whether *entry* has to be read again because of the step key that was told."""
-        return self.told_anew and entry.kind in (None, foreign_jsonl.SOURCE.kind)
+        return self.told_anew and entry.kind in (None, sources.FOREIGN)
 
     def _apply_rules(self) -> None:
         """Make every run anew where the rules of names and stages have changed."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from etl import blocks
+from etl import blocks, printing
 from etl.blocks import HISTORY, Block, History, no_rows
 from etl.sources.reading import KEY, Piece
 from etl.stitch import Segment
@@ -112,7 +112,8 @@ def merge(
         ]
     found, differing = _merge_blocks(columns, cutoffs, precedence)
     long, others = merge_rows(rows, cutoffs, precedence)
-    return Merged(blocks.canonical(found, long, least), pl.concat([differing, others]))
+    differing = printing.beyond(pl.concat([differing, others]))
+    return Merged(blocks.canonical(found, long, least), differing)
 
 
 def _with_text(rows: pl.DataFrame) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -25,7 +24,6 @@ from etl.sources.reading import (
     Part,
     Reading,
     Reject,
-    Source,
     measured_steps,
 )
 from hooks import record
@@ -147,17 +145,3 @@ def _goes_up(wide: pl.DataFrame) -> bool:
         if (ahead < 0).any() or again.any():
             return False
     return True
-
-
-def with_step_key(key: str) -> Source:
-    """Return this source where a person names the step, of which a row may have several.
-
-    A file that has no such key is read as ever. *key* may be a path: ``trainer.global_step``.
-    """
-    keys = (key, *STEP_KEYS)
-    return dataclasses.replace(
-        SOURCE, recognises=partial(recognises, step_keys=keys), read=partial(read, step_keys=keys)
-    )
-
-
-SOURCE = Source("jsonl", 55, recognises, read, grows=True)

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from etl.sources import jsonl_rows, places
-from etl.sources.reading import POINTS, Facts, Part, Reading, Reject, Source
+from etl.sources.reading import POINTS, Facts, Part, Reading, Reject
 
 _ASKED = ("num_train_epochs", "logging_steps", "eval_steps", "save_steps", "trial_params")
 _MADE_OF_IT = ("max_steps", "num_train_epochs", "train_batch_size")
@@ -139,6 +139,3 @@ def _ended(state: dict[str, Any], rows: list[Any]) -> bool:
 
 def _stated(state: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: state[name] for name in names if state.get(name) is not None}
-
-
-SOURCE = Source("hf-trainer", 35, recognises, read)

@@ -11,7 +11,7 @@ import polars as pl
 
 from etl.sources import jsonl
 from etl.sources.jsonl_rows import Event, Lines
-from etl.sources.reading import KEY, Facts, Part, Reading, Reject, Source
+from etl.sources.reading import KEY, Facts, Part, Reading, Reject
 from hooks import record
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -134,6 +134,3 @@ def _of_rank(lines: Lines, rank: int) -> tuple[pl.DataFrame, pl.DataFrame | None
         names = {name: KEY + f"rank{rank}/" + name.removeprefix(KEY) for name in wide.columns[2:]}
         wide = wide.rename(names)
     return points.with_columns(key=pl.lit(f"rank{rank}/") + pl.col("key")), wide
-
-
-SOURCE = Source("hooks-jsonl", 60, recognises, read, grows=True, processes=True)

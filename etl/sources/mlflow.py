@@ -16,7 +16,7 @@ import polars as pl
 
 from etl.sources import mlflow_db, mlflow_facts
 from etl.sources.jsonl_rows import MAX_STEP
-from etl.sources.reading import POINTS, Facts, Part, Reading, Reject, Source, clean
+from etl.sources.reading import POINTS, Facts, Part, Reading, Reject, clean
 
 _META = "meta.yaml"
 _KINDS = ("metrics", "params", "tags")
@@ -153,6 +153,3 @@ def _scalar(text: str) -> str | None:
         except ValueError:
             return text[1:-1]
     return None if text in ("", "null", "~") else text
-
-
-SOURCE = Source("mlflow", 35, recognises, read)

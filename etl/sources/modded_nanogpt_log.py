@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from etl.sources import console_text
-from etl.sources.reading import CONSOLE, HEAD_BYTES, POINTS, Facts, Part, Reading, Reject, Source
+from etl.sources.reading import CONSOLE, HEAD_BYTES, POINTS, Facts, Part, Reading, Reject
 
 _SUFFIXES = (".txt", ".log")
 _OURS = re.compile(
@@ -120,6 +120,3 @@ def _facts(
         finished=last is not None and last == total,
         tells_end=total is not None,
     )
-
-
-SOURCE = Source("modded-nanogpt-log", 30, recognises, read)

@@ -13,7 +13,7 @@ from etl.sources import console_lines as known
 from etl.sources import console_text
 from etl.sources.console_log import Log
 from etl.sources.console_runs import Runs
-from etl.sources.reading import HEAD_BYTES, Facts, Reading, Reject, Source
+from etl.sources.reading import HEAD_BYTES, Facts, Reading, Reject
 
 # Files of these kinds may quote a log; they are none.
 _OTHERS = frozenset(
@@ -90,6 +90,3 @@ def read(path: Path, start: int, known_facts: tuple[Facts, ...]) -> Reading:
 def _torn(raw: bytes, at: int, number: int) -> Reject:
     reason = "torn last line: no newline yet; the next sync reads it again"
     return Reject(at, reason, raw, number)
-
-
-SOURCE = Source("nanochat-console", 30, recognises, read, grows=True)

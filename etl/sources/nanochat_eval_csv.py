@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from etl.sources import nanochat_words as words
-from etl.sources.reading import Facts, Part, Reading, Reject, Source
+from etl.sources.reading import Facts, Part, Reading, Reject
 
 _HEADER = ["Task", "Accuracy", "Centered"]
 _NAME = re.compile(r"(?P<model>base|mid|sft|chatsft|rl|chatrl)_model_(?P<step>\d{1,12})(?:\..*)?")
@@ -94,4 +94,3 @@ def _part(path: Path, raw: bytes, found: dict[str, float]) -> Part:
 
 
 # one below a checkpoint, which says more of the run's steps than one evaluation does
-SOURCE = Source("nanochat-base-eval", 27, recognises, read)

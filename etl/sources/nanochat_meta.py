@@ -19,7 +19,7 @@ from typing import Any
 
 from etl.sources import nanochat_words as words
 from etl.sources.private import public
-from etl.sources.reading import Facts, Part, Reading, Reject, Source
+from etl.sources.reading import Facts, Part, Reading, Reject
 
 _NAME = re.compile(r"meta_(?P<step>\d{1,12})(?:\..+)?\.json")
 _FOLDER = "_checkpoints"
@@ -234,6 +234,3 @@ def _values(
         text = json.dumps(public(meta["dataloader_state_dict"]), sort_keys=True)
         rows.append(("dataloader_state_dict", step, None, text))
     return rows, summary
-
-
-SOURCE = Source("nanochat-checkpoint", 28, recognises, read)

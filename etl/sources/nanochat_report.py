@@ -17,7 +17,7 @@ from etl.sources import nanochat_words as words
 from etl.sources.nanochat_sections import Report, Section
 from etl.sources.nanochat_stages import Run
 from etl.sources.private import public
-from etl.sources.reading import Facts, Part, Reading, Source
+from etl.sources.reading import Facts, Part, Reading
 
 _MOST_BYTES = 1 << 20  # of a neighbour; a report has 7 KB
 _COUNTED = ("tokenizer", "pretraining", "midtraining", "sft")
@@ -167,6 +167,3 @@ def _loaded_tag(run: Run, parent: Run | None, runs: list[Run]) -> str | None:
         return str(run.asked["model_tag"])
     tag = _tag(parent, runs) if parent else None
     return tag if tag and re.fullmatch(r"d\d+", tag) else None
-
-
-SOURCE = Source("nanochat-report", 20, recognises, read)

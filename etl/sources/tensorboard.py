@@ -29,7 +29,7 @@ import polars as pl
 from etl.sources import tensorboard_place, tfrecord, wire
 from etl.sources import tensorboard_values as values
 from etl.sources.jsonl_rows import MAX_STEP
-from etl.sources.reading import CONSOLE, POINTS, Facts, Part, Reading, Reject, Source, clean
+from etl.sources.reading import CONSOLE, POINTS, Facts, Part, Reading, Reject, clean
 
 _START = 1  # of a session
 # What strange bytes in an event can raise on the way; it costs that event.
@@ -232,6 +232,3 @@ def _plugin(metadata: int | bytes | None) -> tuple[str, bytes]:
     if not isinstance(name, bytes) or not isinstance(content, bytes):
         return "", b""
     return name.decode("utf-8", "replace"), content
-
-
-SOURCE = Source("tensorboard", 35, recognises, read, grows=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from etl.sources import sqlite_file
-from etl.sources.reading import Facts, Reading, Reject, Source
+from etl.sources.reading import Facts, Reading, Reject
 from etl.sources.trackio_rows import Row, Rows
 
 _TABLES = ("metrics", "configs", "system_metrics", "alerts")
@@ -140,6 +140,3 @@ def _from_parquet(path: Path, table: str) -> Reads:
                     ),
                 ),
             )
-
-
-SOURCE = Source("trackio", 35, recognises, read)

@@ -15,7 +15,7 @@ import polars as pl
 
 from etl.sources import csv_table, json_pieces, wandb_facts, wide
 from etl.sources.jsonl_rows import add_row
-from etl.sources.reading import POINTS, Facts, Part, Reading, Reject, Source
+from etl.sources.reading import POINTS, Facts, Part, Reading, Reject
 
 _INDEX = ("", "Unnamed: 0", "index")  # what pandas calls the row numbers that it saves along
 
@@ -172,6 +172,3 @@ def _facts(path: Path, first: dict[str, Any], *, log_index: bool) -> Facts:
         tells_end=False,
         log_index_steps=log_index,
     )
-
-
-SOURCE = Source("wandb-history", 42, recognises, read)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from etl.sources.reading import Facts, Part, Reading, Reject, Source
+from etl.sources.reading import Facts, Part, Reading, Reject
 
 HEADER = b":W&B\xe1\xbe\x00"  # version 0, the only one
 
@@ -67,6 +67,3 @@ def _bad_header(head: bytes) -> str | None:
 
 def _reaches(reject: Reject, end: int) -> bool:
     return reject.at_byte + len(reject.raw) >= end
-
-
-SOURCE = Source("wandb-offline", 50, recognises, read, grows=True, processes=True)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl.sources import wandb_facts, wandb_run_json, wide
-from etl.sources.reading import TELEMETRY, Facts, Part, Reading, Reject, Source, no_points
+from etl.sources.reading import TELEMETRY, Facts, Part, Reading, Reject, no_points
 
 EVENTS = "events.parquet"  # what etl.pull calls the measurements of the machine
 _MAGIC = b"PAR1"
@@ -265,6 +265,3 @@ def _placed(path: Path) -> tuple[str | None, str | None]:
     if path.name.startswith("history") and wandb_facts.RUN_ID.fullmatch(path.parent.name):
         return path.parent.name, path.parent.parent.name or None
     return wandb_facts.id_beside("history", path.name.removesuffix(".parquet")), None
-
-
-SOURCE = Source("wandb-parquet", 45, recognises, read)

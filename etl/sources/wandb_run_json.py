@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from etl.sources import wandb_facts
-from etl.sources.reading import Facts, Part, Reading, Reject, Source
+from etl.sources.reading import Facts, Part, Reading, Reject
 
 NAME = "run.json"
 _STATED = ("id", "project", "state")
@@ -73,6 +73,3 @@ def _document(data: bytes) -> dict[str, Any] | None:
     if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in _STATED):
         return None
     return value if value["id"] else None
-
-
-SOURCE = Source("wandb-export-run", 45, recognises, read)

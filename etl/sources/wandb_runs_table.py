@@ -13,7 +13,7 @@ from typing import Any
 
 from etl import catalog
 from etl.sources import csv_table, nanochat_keys, wandb_facts
-from etl.sources.reading import Facts, Part, Reading, Source
+from etl.sources.reading import Facts, Part, Reading
 
 _NAME = "Name"
 _STATES = (
@@ -231,6 +231,3 @@ def _tags(cell: str | None) -> tuple[str, ...]:
     value = csv_table.plain(cell)
     words = value if isinstance(value, list) else cell.split(",")
     return tuple(sorted(word for word in (str(word).strip() for word in words) if word))
-
-
-SOURCE = Source("wandb-runs-table", 40, recognises, read)

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from etl.sources import json_pieces, wandb_facts, wandb_run_json
-from etl.sources.reading import CONSOLE, Facts, Part, Reading, Reject, Source, clean
+from etl.sources.reading import CONSOLE, Facts, Part, Reading, Reject, clean
 
 _FOLDER = "files"
 EMPTY = "empty: W&B had written nothing yet"
@@ -198,6 +198,3 @@ def _console(data: bytes) -> pl.DataFrame:
         },
         schema=CONSOLE,
     )
-
-
-SOURCE = Source("wandb-files", 25, recognises, read)

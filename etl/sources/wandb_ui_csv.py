@@ -16,7 +16,7 @@ import polars as pl
 
 from etl import catalog
 from etl.sources import csv_table, wandb_facts, wide
-from etl.sources.reading import GROUPED, STEP_KEYS, Facts, Part, Reading, Reject, Source, no_points
+from etl.sources.reading import GROUPED, STEP_KEYS, Facts, Part, Reading, Reject, no_points
 
 _BETWEEN = " - "
 _TWINS = {"__MIN": "min", "__MAX": "max"}
@@ -270,6 +270,3 @@ def _facts(run: _Run, points: pl.DataFrame, *, grouped: bool, log_index: bool) -
         tells_end=False,
         log_index_steps=log_index,
     )
-
-
-SOURCE = Source("wandb-ui-csv", 40, recognises, read)

@@ -8,9 +8,8 @@ import polars as pl
 import pytest
 from jsonl_files import put, rows
 
-from etl import discover
+from etl import discover, sources
 from etl.sources import foreign_jsonl, jsonl, jsonl_turns
-from etl.sources.foreign_jsonl import SOURCE
 
 
 def runs(reading):
@@ -36,7 +35,7 @@ def runs(reading):
 )
 def test_the_step_is_found_under_any_of_its_names_and_in_nested_objects(tmp_path, row, step):
     path = put(tmp_path / "a.jsonl", [row])
-    (part,) = SOURCE.read(path, 0, ()).parts
+    (part,) = foreign_jsonl.read(path, 0, ()).parts
 
     assert part.facts.roles[step] == "step"
     assert part.points["step"].unique().to_list() == [7]
@@ -48,7 +47,7 @@ def test_a_nested_step_is_read_in_a_large_file_too(tmp_path):
     many = [{"trainer": {"global_step": i}, "loss": i / 7} for i in range(9000)]
     path = put(tmp_path / "a.jsonl", many)
     assert path.stat().st_size > jsonl.SMALL_BYTES
-    (part,) = SOURCE.read(path, 0, ()).parts
+    (part,) = foreign_jsonl.read(path, 0, ()).parts
 
     assert part.points["step"].to_list() == list(range(9000))
     assert part.facts.keys == {"loss": 9000}
@@ -60,19 +59,19 @@ def test_a_step_key_that_a_person_names_comes_first(tmp_path):
     both = put(tmp_path / "both.jsonl", [{"step": 0, "n": n, "loss": n / 2} for n in range(3)])
     usual = put(tmp_path / "usual.jsonl", rows(range(3)))
 
-    assert not SOURCE.recognises(epochs, epochs.read_bytes())
-    told = foreign_jsonl.with_step_key("epoch")
+    assert not foreign_jsonl.recognises(epochs, epochs.read_bytes())
+    told = sources.readers("epoch")[-1]
     assert told.recognises(epochs, epochs.read_bytes())
     assert runs(told.read(epochs, 0, ())) == {"epochs": [(None, 0, 2, 3)]}
     assert runs(told.read(usual, 0, ())) == {"usual": [(None, 0, 2, 3)]}
-    assert runs(foreign_jsonl.with_step_key("n").read(both, 0, ()))["both"][0][:3] == (None, 0, 2)
+    assert runs(sources.readers("n")[-1].read(both, 0, ()))["both"][0][:3] == (None, 0, 2)
 
 
 def test_rows_that_name_their_run_are_of_that_run_however_they_are_mixed(tmp_path):
     """A run_id is the run's own id; a name alone is made into one with the run's first line."""
     a, b = rows(range(20), run_id="alpha-1"), rows(range(20), 9.0, run_id="beta-2")
     mixed = [row for pair in zip(a, b, strict=True) for row in pair]
-    reading = SOURCE.read(put(tmp_path / "a.jsonl", mixed), 0, ())
+    reading = foreign_jsonl.read(put(tmp_path / "a.jsonl", mixed), 0, ())
 
     assert runs(reading) == {"alpha-1": [(None, 0, 19, 20)], "beta-2": [(None, 0, 19, 20)]}
     assert [p.facts.run_id for p in reading.parts] == ["alpha-1", "beta-2"]
@@ -80,7 +79,7 @@ def test_rows_that_name_their_run_are_of_that_run_however_they_are_mixed(tmp_pat
     assert reading.rejects == ()
     assert "run_id" not in reading.parts[0].facts.keys
     named = [{"experiment": row.pop("run_id"), **row} for row in mixed]
-    named = SOURCE.read(put(tmp_path / "b.jsonl", named), 0, ())
+    named = foreign_jsonl.read(put(tmp_path / "b.jsonl", named), 0, ())
     assert sorted(runs(named)) == ["alpha-1", "beta-2"]
     assert not any(p.facts.id_known for p in named.parts)
 
@@ -93,12 +92,12 @@ def test_a_run_of_its_own_id_that_begins_again_is_resumed_and_no_other_run(tmp_p
         rows(range(5), 8.0, run_id="r-0001"),
     )
 
-    assert runs(SOURCE.read(path, 0, ())) == {"r-0001": [(None, 0, 9, 10), (0, 0, 4, 5)]}
+    assert runs(foreign_jsonl.read(path, 0, ())) == {"r-0001": [(None, 0, 9, 10), (0, 0, 4, 5)]}
 
 
 def test_a_row_without_the_name_that_the_others_have_is_rejected(tmp_path):
     path = put(tmp_path / "a.jsonl", rows(range(3), run="x"), rows([3]), rows([4], run="x"))
-    reading = SOURCE.read(path, 0, ())
+    reading = foreign_jsonl.read(path, 0, ())
 
     assert runs(reading) == {"x": [(None, 0, 4, 4)]}
     assert [(r.line, "run" in r.reason) for r in reading.rejects] == [(4, True)]
@@ -107,7 +106,7 @@ def test_a_row_without_the_name_that_the_others_have_is_rejected(tmp_path):
 def test_a_second_run_that_was_appended_is_another_run(tmp_path):
     """It begins where the first began."""
     path = put(tmp_path / "two.jsonl", rows(range(0, 50, 5)), rows(range(0, 80, 5), 7.0))
-    reading = SOURCE.read(path, 0, ())
+    reading = foreign_jsonl.read(path, 0, ())
 
     assert runs(reading) == {"two": [(None, 0, 45, 10)], "two (2)": [(None, 0, 75, 16)]}
     assert len({part.facts.run_id for part in reading.parts}) == 2
@@ -116,7 +115,7 @@ def test_a_second_run_that_was_appended_is_another_run(tmp_path):
 
 def test_steps_that_go_back_within_the_run_are_a_resume(tmp_path):
     path = put(tmp_path / "one.jsonl", rows(range(100)), rows(range(60, 150)))
-    reading = SOURCE.read(path, 0, ())
+    reading = foreign_jsonl.read(path, 0, ())
 
     assert runs(reading) == {"one": [(None, 0, 99, 100), (60, 60, 149, 90)]}
     assert [part.facts.resumed for part in reading.parts] == [False, True]
@@ -128,7 +127,7 @@ def test_steps_that_go_back_within_the_run_are_a_resume(tmp_path):
 def test_the_step_that_was_logged_last_may_be_logged_once_more_by_a_resume(tmp_path):
     path = put(tmp_path / "one.jsonl", rows(range(10)), rows(range(9, 20), 3.5))
 
-    assert runs(SOURCE.read(path, 0, ()))["one"] == [(None, 0, 9, 10), (9, 9, 19, 11)]
+    assert runs(foreign_jsonl.read(path, 0, ()))["one"] == [(None, 0, 9, 10), (9, 9, 19, 11)]
 
 
 def test_a_config_line_is_the_runs_config_and_tells_one_run_from_another(tmp_path):
@@ -138,13 +137,13 @@ def test_a_config_line_is_the_runs_config_and_tells_one_run_from_another(tmp_pat
     other = put(tmp_path / "a.jsonl", [slow], rows(range(10)), [fast], rows(range(6, 12)))
     same = put(tmp_path / "b.jsonl", [slow], rows(range(10)), [again], rows(range(6, 12)))
 
-    found = SOURCE.read(other, 0, ())
+    found = foreign_jsonl.read(other, 0, ())
     assert runs(found) == {"a": [(None, 0, 9, 10)], "a (2)": [(None, 6, 11, 6)]}
     assert sorted(part.facts.config["lr"] for part in found.parts) == [0.1, 0.5]
     assert found.rejects == ()
-    assert list(runs(SOURCE.read(same, 0, ()))) == ["b"]
+    assert list(runs(foreign_jsonl.read(same, 0, ()))) == ["b"]
     silent = put(tmp_path / "c.jsonl", [slow], rows(range(10)), rows(range(5), 9.0))
-    assert sorted(len(p.facts.config) for p in SOURCE.read(silent, 0, ()).parts) == [0, 1]
+    assert sorted(len(p.facts.config) for p in foreign_jsonl.read(silent, 0, ()).parts) == [0, 1]
 
 
 def lockstep():
@@ -167,7 +166,7 @@ def test_rows_of_two_writers_at_once_are_quarantined_from_where_they_mix(
 ):
     """What came before the second writer's first row is whole, and stays."""
     path = put(tmp_path / "a.jsonl", mixed)
-    reading = SOURCE.read(path, 0, ())
+    reading = foreign_jsonl.read(path, 0, ())
 
     assert [part.points["step"].to_list() for part in reading.parts] == [kept]
     assert [(r.line, "several writers" in r.reason) for r in reading.rejects] == [(line, True)]
@@ -182,7 +181,7 @@ def test_a_late_evaluation_or_a_second_row_of_a_step_is_no_turn(tmp_path):
     twice = [row for pair in pairs for row in pair]
 
     for name, log in (("late", late), ("twice", twice)):
-        reading = SOURCE.read(put(tmp_path / f"{name}.jsonl", log), 0, ())
+        reading = foreign_jsonl.read(put(tmp_path / f"{name}.jsonl", log), 0, ())
         assert len(reading.parts) == 1, name
         assert reading.rejects == ()
 
@@ -191,7 +190,7 @@ def test_a_log_written_twice_word_for_word_is_not_several_writers(tmp_path):
     """Equal rows of one step are one."""
     doubled = [row for row in rows(range(10)) for _ in range(2)]
 
-    assert list(runs(SOURCE.read(put(tmp_path / "a.jsonl", doubled), 0, ()))) == ["a"]
+    assert list(runs(foreign_jsonl.read(put(tmp_path / "a.jsonl", doubled), 0, ()))) == ["a"]
 
 
 @pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff"])
@@ -201,8 +200,8 @@ def test_utf_16_is_quarantined_with_the_command_that_mends_it(tmp_path, mark):
     path = tmp_path / "a.jsonl"
     path.write_bytes(mark + '{"step": 1, "loss": 2.0}\r\n'.encode(kind))
 
-    assert discover.source_of(path) is foreign_jsonl.SOURCE
-    reading = SOURCE.read(path, 0, ())
+    assert discover.source_of(path) is sources.BY_KIND["jsonl"]
+    reading = foreign_jsonl.read(path, 0, ())
     assert reading.parts == ()
     assert "iconv -f UTF-16 -t UTF-8 a.jsonl > new.jsonl" in reading.rejects[0].reason
 
@@ -211,10 +210,10 @@ def test_a_real_metrics_file_is_one_run_and_its_checkpoints_are_not_ours(fixture
     for item in truths:
         path = fixtures / item["file"]
         if path.name == "checkpoints.jsonl":
-            assert not SOURCE.recognises(path, path.read_bytes())
+            assert not foreign_jsonl.recognises(path, path.read_bytes())
         if path.name != "metrics.jsonl":
             continue
-        (part,) = SOURCE.read(path, 0, ()).parts
+        (part,) = foreign_jsonl.read(path, 0, ()).parts
         truth = item["truth"]
 
         assert part.facts.rows == truth["rows"] == 298
@@ -240,7 +239,7 @@ def test_nan_is_the_same_value_as_nan():
 
 def test_a_large_log_with_a_resume_in_it_is_read_as_a_small_one(tmp_path):
     path = put(tmp_path / "a.jsonl", rows(range(6000)), rows(range(4000, 9000)))
-    parts = SOURCE.read(path, 0, ()).parts
+    parts = foreign_jsonl.read(path, 0, ()).parts
 
     assert [part.points.height for part in parts] == [6000, 5000]
     assert parts[1].points.filter(pl.col("step") == 4000)["value"].to_list() == [3.0 - 40]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonl_files import put, rows
 
-from etl.sources.foreign_jsonl import SOURCE
+from etl.sources import foreign_jsonl
 
 STRETCHES = st.lists(
     st.builds(
@@ -39,7 +39,7 @@ def folded(path, data, cuts):
     start, known, points, rejects = 0, (), {}, []
     for cut in [*cuts, len(data)]:
         path.write_bytes(data[:cut])
-        reading = SOURCE.read(path, start, known)
+        reading = foreign_jsonl.read(path, start, known)
         if reading.anew:
             points, rejects = {}, []
         rejects = [r for r in rejects if r.at_byte < start] + list(reading.rejects)
@@ -68,7 +68,7 @@ def test_a_log_read_as_it_grows_is_what_it_is_read_whole(tmp_path_factory, piece
     cuts = data.draw(st.lists(st.integers(head, len(content)), max_size=4).map(sorted))
     path = tmp_path_factory.mktemp("log") / "log.jsonl"
     path.write_bytes(content)
-    expected = whole(SOURCE.read(path, 0, ()))
+    expected = whole(foreign_jsonl.read(path, 0, ()))
 
     assert folded(path, content, cuts) == expected
 
@@ -79,7 +79,7 @@ def test_every_row_is_in_one_part_or_in_what_is_given_up(tmp_path_factory, stret
     """Nothing is lost on the way, and nothing stands twice."""
     lines = [row for stretch in stretches for row in stretch]
     path = put(tmp_path_factory.mktemp("log") / "log.jsonl", lines)
-    reading = SOURCE.read(path, 0, ())
+    reading = foreign_jsonl.read(path, 0, ())
 
     kept = Counter(
         (s, v) for p in reading.parts for s, v in p.points.select("step", "value").rows()

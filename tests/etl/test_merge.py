@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl import blocks, merge
+from etl import blocks, merge, printing
 from etl.blocks import NOTHING
 from etl.sources.reading import KEY, POINTS, Facts, Piece, no_points
 from etl.stitch import stitch
@@ -235,3 +236,33 @@ def test_a_resume_that_is_seen_before_its_beginning_comes_to_the_same(place):
         query = "select segment, segment_id, points, abandoned_from from segments order by 1"
         assert place.rows(query, project=project) == place.rows(query, project="a")
     assert together["points"] == 24
+
+
+@pytest.mark.parametrize(
+    ("metric", "logged", "printed", "counted"),
+    [
+        ("train/loss", 3.21456749, 3.214567, 0),
+        ("train/loss", 3.2145690, 3.214567, 1),
+        ("core_metric", 0.22314, 0.2231, 0),
+        ("mmlu_acc", 0.31512, 0.3151, 0),
+        ("mmlu_acc", 0.3161, 0.3151, 1),
+        ("train/tok_per_sec", 4212000.7, 4212000.0, 0),
+        ("train/mfu", math.nan, 40.2, 1),
+    ],
+)
+def test_what_a_console_rounded_is_no_disagreement(metric, logged, printed, counted):
+    """Six decimals of a loss, hundredths of a percent of an accuracy; more than that is one."""
+    differing = pl.DataFrame(
+        {
+            "metric": [metric],
+            "step": [1],
+            "source": ["wandb-offline"],
+            "other": ["nanochat-console"],
+            "value": [logged],
+            "other_value": [printed],
+        }
+    )
+
+    assert printing.beyond(differing).height == counted
+    exact = differing.with_columns(other=pl.lit("hooks-jsonl"))
+    assert printing.beyond(exact).height == 1

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etl import sources
 from etl.discover import source_of
 from etl.sources import csv_table, json_pieces, wandb_history_dump
 from etl.sources.reading import HEAD_BYTES
@@ -44,7 +45,7 @@ def points(reading):
 def read(path, text):
     path.write_text(text, encoding="utf-8", newline="")
 
-    assert source_of(path) is wandb_history_dump.SOURCE
+    assert source_of(path) is sources.BY_KIND["wandb-history"]
 
     return wandb_history_dump.read(path, 0, ())
 
@@ -56,7 +57,7 @@ def test_the_real_histories_have_every_row_cell_and_id(fixtures, truths):
     for file in files:
         path, truth = fixtures / file["file"], file["truth"]
 
-        assert source_of(path) is wandb_history_dump.SOURCE
+        assert source_of(path) is sources.BY_KIND["wandb-history"]
 
         reading = wandb_history_dump.read(path, 0, ())
         (part,) = reading.parts
@@ -133,7 +134,7 @@ def test_what_is_no_history_is_refused(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text)
 
-    assert source_of(path) is not wandb_history_dump.SOURCE
+    assert source_of(path) is not sources.BY_KIND["wandb-history"]
 
 
 def test_a_damaged_row_costs_itself_and_is_named_by_its_line(tmp_path):
@@ -225,7 +226,7 @@ def test_a_header_longer_than_the_head_is_known_by_what_is_seen_of_it(tmp_path):
     path.write_text(",".join(["_step", *keys]) + "\n" + ",".join(["0"] * 2001) + "\n")
 
     assert len(",".join(keys)) > HEAD_BYTES
-    assert source_of(path) is wandb_history_dump.SOURCE
+    assert source_of(path) is sources.BY_KIND["wandb-history"]
     assert wandb_history_dump.read(path, 0, ()).parts[0].points.height == 2000
 
 

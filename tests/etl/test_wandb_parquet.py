@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from etl import sources
 from etl.discover import source_of
 from etl.sources import wandb_parquet
 
@@ -22,7 +23,7 @@ def write(path, **columns):
 
 
 def read(path):
-    assert source_of(path) is wandb_parquet.SOURCE
+    assert source_of(path) is sources.BY_KIND["wandb-parquet"]
 
     reading = wandb_parquet.read(path, 0, ())
 
@@ -56,7 +57,7 @@ def test_the_real_empty_history_is_w_and_bs_and_holds_nothing(fixtures, truths):
 
     path = fixtures / file
 
-    assert source_of(path) is wandb_parquet.SOURCE
+    assert source_of(path) is sources.BY_KIND["wandb-parquet"]
 
     reading = wandb_parquet.read(path, 0, ())
 
@@ -163,7 +164,7 @@ def test_a_download_that_was_cut_is_quarantined_by_its_name(tmp_path):
     path = write(tmp_path / "team_nano_ab12cd34_0.runhistory.parquet", _step=[0], loss=[1.0])
     path.write_bytes(path.read_bytes()[:-20])
 
-    assert source_of(path) is wandb_parquet.SOURCE
+    assert source_of(path) is sources.BY_KIND["wandb-parquet"]
 
     reading = wandb_parquet.read(path, 0, ())
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from etl import sources
 from etl.discover import source_of
 from etl.sources import wandb_parquet, wandb_run_json, wandb_sidecars
 
@@ -39,7 +40,7 @@ def write(path, **columns):
 
 
 def read(path):
-    assert source_of(path) is wandb_parquet.SOURCE
+    assert source_of(path) is sources.BY_KIND["wandb-parquet"]
 
     reading = wandb_parquet.read(path, 0, ())
 
@@ -88,7 +89,7 @@ def test_a_pulled_run_has_what_its_run_json_says(export):
     part, _ = read(write(export / "history.parquet", _step=[0], loss=[1.0]))
     stated = wandb_run_json.read(export / "run.json", 0, ()).parts[0].facts
 
-    assert source_of(export / "run.json") is wandb_run_json.SOURCE
+    assert source_of(export / "run.json") is sources.BY_KIND["wandb-export-run"]
     for facts in (part.facts, stated):
         assert (facts.run_id, facts.name, facts.source_project) == ("ab12cd34", "d12", "nanochat")
         assert facts.id_known
@@ -140,7 +141,7 @@ def test_the_events_and_the_console_of_a_pulled_run_are_its_machines_and_its_lin
     console = wandb_sidecars.read(log, 0, ()).parts[0]
 
     assert events.telemetry.rows() == [("system.cpu", 1e9, 50.0)]
-    assert source_of(log) is wandb_sidecars.SOURCE
+    assert source_of(log) is sources.BY_KIND["wandb-files"]
     assert console.facts.run_id == events.facts.run_id == "ab12cd34"
     assert console.console["text"].to_list() == ["b", "step 1"]
 
@@ -150,7 +151,7 @@ def test_a_cut_run_json_is_quarantined(export):
     path = export / "run.json"
     path.write_bytes(path.read_bytes()[:-10])
 
-    assert source_of(path) is wandb_run_json.SOURCE
+    assert source_of(path) is sources.BY_KIND["wandb-export-run"]
     assert wandb_run_json.read(path, 0, ()).rejects
 
 

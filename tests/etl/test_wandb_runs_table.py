@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etl import sources
 from etl.discover import source_of
 from etl.sources import wandb_runs_table
 
@@ -15,7 +16,7 @@ from etl.sources import wandb_runs_table
 def read(path, text):
     path.write_text(text, encoding="utf-8", newline="")
 
-    assert source_of(path) is wandb_runs_table.SOURCE
+    assert source_of(path) is sources.BY_KIND["wandb-runs-table"]
 
     return wandb_runs_table.read(path, 0, ())
 
@@ -25,7 +26,7 @@ def test_the_real_table_is_four_runs_with_config_and_summary_told_apart(fixtures
     (file,) = [t for t in truths if t["kind"] == "wandb_runs_table"]
     path = fixtures / file["file"]
 
-    assert source_of(path) is wandb_runs_table.SOURCE
+    assert source_of(path) is sources.BY_KIND["wandb-runs-table"]
 
     reading = wandb_runs_table.read(path, 0, ())
     facts = {part.facts.name: part.facts for part in reading.parts}
@@ -52,7 +53,7 @@ def test_the_real_table_of_published_runs_is_a_run_for_each_row(fixtures):
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
 
-    assert source_of(path) is wandb_runs_table.SOURCE
+    assert source_of(path) is sources.BY_KIND["wandb-runs-table"]
 
     reading = wandb_runs_table.read(path, 0, ())
     one = next(part.facts for part in reading.parts if part.facts.name == "pr807 seed 1")
@@ -75,7 +76,7 @@ def test_no_other_real_csv_is_taken_for_a_table_of_runs(fixtures):
     ]
 
     assert others
-    assert not [p for p in others if source_of(p) is wandb_runs_table.SOURCE]
+    assert not [p for p in others if source_of(p) is sources.BY_KIND["wandb-runs-table"]]
 
 
 def test_what_w_and_b_knows_of_a_run_is_kept_without_the_person(tmp_path):
@@ -154,7 +155,7 @@ def test_other_tables_are_refused(tmp_path, text):
     path = tmp_path / "a.csv"
     path.write_text(text)
 
-    assert source_of(path) is not wandb_runs_table.SOURCE
+    assert source_of(path) is not sources.BY_KIND["wandb-runs-table"]
 
 
 @settings(max_examples=60, deadline=None)

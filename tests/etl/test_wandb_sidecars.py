@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etl import sources
 from etl.discover import source_of
 from etl.sources import wandb_offline, wandb_sidecars
 
@@ -82,7 +83,7 @@ def files(tmp_path):
 def read(path, text):
     path.write_text(text, encoding="utf-8")
 
-    assert source_of(path) is wandb_sidecars.SOURCE
+    assert source_of(path) is sources.BY_KIND["wandb-files"]
 
     return wandb_sidecars.read(path, 0, ())
 
@@ -99,7 +100,7 @@ def test_real_files_say_of_their_run_what_its_log_says(fixtures, truths):
     for file in sidecars:
         path = fixtures / file
 
-        assert source_of(path) is wandb_sidecars.SOURCE
+        assert source_of(path) is sources.BY_KIND["wandb-files"]
 
         reading = wandb_sidecars.read(path, 0, ())
         own = facts(reading)

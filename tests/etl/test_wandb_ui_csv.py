@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from etl import sources
 from etl.discover import source_of
 from etl.sources import wandb_ui_csv
 from etl.sources.reading import GROUPED
@@ -26,7 +27,7 @@ def save(path, header, *rows, quoting=csv.QUOTE_ALL):
 def read(path, header, *rows):
     save(path, header, *rows)
 
-    assert source_of(path) is wandb_ui_csv.SOURCE
+    assert source_of(path) is sources.BY_KIND["wandb-ui-csv"]
 
     return wandb_ui_csv.read(path, 0, ())
 
@@ -46,7 +47,7 @@ def test_the_real_charts_have_every_series_and_step(fixtures, truths):
     for file in files:
         path, truth = fixtures / file["file"], file["truth"]
 
-        assert source_of(path) is wandb_ui_csv.SOURCE
+        assert source_of(path) is sources.BY_KIND["wandb-ui-csv"]
 
         reading = wandb_ui_csv.read(path, 0, ())
         series = {f"{run} - {metric}" for run, metric in values(reading)}
@@ -191,7 +192,7 @@ def test_other_tables_are_refused(tmp_path, text):
     path = tmp_path / "a.csv"
     path.write_text(text)
 
-    assert source_of(path) is not wandb_ui_csv.SOURCE
+    assert source_of(path) is not sources.BY_KIND["wandb-ui-csv"]
 
 
 NAMES = st.text(
