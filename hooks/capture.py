@@ -59,18 +59,27 @@ class Capture:
 
     def write(self, line: bytes) -> None:
         """Append *line*, which ends with a newline."""
-        with self._lock:
-            try:
-                if self._ready:
-                    written = os.write(self._file, line)
-                    if written == len(line):
-                        self.lines += 1
-                    else:
-                        self._complete(line, written)
+        if not self._lock.acquire(blocking=False):
+            self._wait()
+        try:
+            if self._ready:
+                written = os.write(self._file, line)
+                if written == len(line):
+                    self.lines += 1
                 else:
-                    self._write_carefully(line)
-            except OSError as problem:
-                self._drop(problem.strerror or str(problem))
+                    self._complete(line, written)
+            else:
+                self._write_carefully(line)
+        except OSError as problem:
+            self._drop(problem.strerror or str(problem))
+        finally:
+            self._lock.release()
+
+    def _wait(self) -> None:
+        """Take the lock."""
+        while not self._lock.acquire(timeout=0.5):
+            if sys.is_finalizing():  # its holder was stopped in the midst of a line, for good
+                self._lock = threading.RLock()
 
     def _write_carefully(self, line: bytes) -> None:
         if self.closed:
@@ -112,8 +121,11 @@ class Capture:
 
     def note(self, reason: str) -> None:
         """Count a value that could not be written, and say each reason once on stderr."""
-        with self._lock:
+        self._wait()
+        try:
             self._drop(reason)
+        finally:
+            self._lock.release()
 
     def _drop(self, reason: str) -> None:
         self.dropped += 1
@@ -130,12 +142,14 @@ class Capture:
 
     def close(self) -> None:
         """Close the file; later writes are counted as dropped."""
-        with self._lock:
+        self._wait()
+        try:
             if not self.closed:
-                self._ready = False
+                file, self._file, self._ready = self._file, -1, False
                 with contextlib.suppress(OSError):
-                    os.close(self._file)
-                self._file = -1
+                    os.close(file)
+        finally:
+            self._lock.release()
 
 
 def _unlock(capture: Capture | None) -> None:

@@ -148,20 +148,23 @@ def flatten(metrics: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """
     flat: dict[str, Any] = {}
     left_out: list[str] = []
-
-    def walk(prefix: str, items: dict[Any, Any], depth: int) -> None:
-        for name, value in items.items():
-            key = f"{prefix}{name}"
-            if isinstance(value, dict) and depth < MAX_DEPTH:
-                walk(f"{key}.", value, depth + 1)
-                continue
-            try:
-                flat[escape(key)] = plain(value, key)
-            except UnserialisableError as problem:
-                left_out.append(str(problem))
-
-    walk("", metrics, 0)
+    _walk(metrics, "", 0, flat, left_out)
     return flat, left_out
+
+
+# a function of its own: one inside of flatten() would be a reference cycle for each row
+def _walk(
+    items: dict[Any, Any], prefix: str, depth: int, flat: dict[str, Any], left_out: list[str]
+) -> None:
+    for name, value in items.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict) and depth < MAX_DEPTH:
+            _walk(value, f"{key}.", depth + 1, flat, left_out)
+            continue
+        try:
+            flat[escape(key)] = plain(value, key)
+        except UnserialisableError as problem:
+            left_out.append(str(problem))
 
 
 def encode_history(step: int, ts: float, metrics: dict[str, Any]) -> tuple[bytes, list[str]]:

@@ -13,10 +13,9 @@ from typing import Any, Literal, Self
 from hooks import record, resume_point, wandb_start
 from hooks.capture import Capture, file_name, say
 from hooks.header import folder_of, header
-from hooks.wandb_tee import WandbTee
+from hooks.wandb_tee import WandbTee, finish_seconds
 from hooks.watched import Watched, as_dict
 
-FINISH_SEC = 60.0
 Durability = Literal["process", "fsync"]
 
 
@@ -109,9 +108,9 @@ class Run:
         exit_code = exit_code if isinstance(exit_code, int) else 1
         self._finish_line(exit_code)  # before the waiting: who is preempted has a few seconds
         if self._tee is not None:
-            missing = self._tee.missing
-            self._tee.finish(exit_code, _finish_seconds(timeout))
-            if self._tee.missing != missing:
+            before = self._tee.missing, self._tee.left
+            self._tee.finish(exit_code, finish_seconds() if timeout is None else timeout)
+            if (self._tee.missing, self._tee.left) != before:
                 self._finish_line(exit_code)
             self._tee = None
         self._capture.close()
@@ -124,8 +123,8 @@ class Run:
             fields["reasons"] = dict(capture.reasons)
         if self._device_reads:
             fields["device_reads"] = self._device_reads
-        if self._tee is not None and self._tee.missing:
-            fields["wandb_missing"] = self._tee.missing
+        if self._tee is not None and (self._tee.missing or self._tee.left):
+            fields |= {"wandb_missing": self._tee.missing, "wandb_left": self._tee.left}
         self._event("finish", fields)
 
     def __enter__(self) -> Self:
@@ -173,17 +172,6 @@ def _in_child(run: Run | None) -> None:
     if run is not None:
         run._finished = True  # noqa: SLF001  its own module
         run._tee = None  # noqa: SLF001
-
-
-def _finish_seconds(given: float | None) -> float:
-    if given is not None:
-        return given
-    text = os.environ.get("RUNATLAS_WANDB_TIMEOUT", "")
-    try:
-        return float(text or FINISH_SEC)
-    except ValueError:
-        say(f"RUNATLAS_WANDB_TIMEOUT is no number; taken as {FINISH_SEC:g}")
-        return FINISH_SEC
 
 
 def init(

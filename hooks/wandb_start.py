@@ -8,18 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hooks.wandb_tee import WandbTee
+from hooks.wandb_tee import WandbTee, finish_seconds
 
 MODES = ("online", "offline")
 START_SEC = 10.0
-# setting -> our value, and the variables with which a person chooses another one
-_SETTINGS: dict[str, tuple[Any, tuple[str, ...]]] = {
-    # W&B's metadata holds argv, host and e-mail
-    "x_disable_meta": (True, ("WANDB_DISABLE_META", "WANDB_X_DISABLE_META")),
-    "save_code": (False, ("WANDB_SAVE_CODE",)),
-    "disable_git": (True, ("WANDB_DISABLE_GIT",)),  # a remote's address may hold a token
-    # else a server that went away holds up the end of the process for ever
-    "finish_timeout": (60.0, ("WANDB_FINISH_TIMEOUT",)),
+# setting -> the variables with which a person chooses it
+_CHOSEN_BY = {
+    "x_disable_meta": ("WANDB_DISABLE_META", "WANDB_X_DISABLE_META"),
+    "save_code": ("WANDB_SAVE_CODE",),
+    "disable_git": ("WANDB_DISABLE_GIT",),
+    "finish_timeout": ("WANDB_FINISH_TIMEOUT",),
 }
 
 
@@ -65,8 +63,15 @@ def _start(mode: Any, header: dict[str, Any], config: dict[str, Any], folder: Pa
 
 def _settings(known: Any) -> dict[str, Any]:
     """Return what is set here and not by the environment, as far as this W&B has it."""
-    chosen = {name: value for name, (value, _) in _SETTINGS.items() if hasattr(known, name)}
-    for name, (_, variables) in _SETTINGS.items():
-        if any(variable in os.environ for variable in variables):
-            chosen.pop(name, None)
-    return chosen
+    ours = {
+        "x_disable_meta": True,  # argv, host, e-mail
+        "save_code": False,
+        "disable_git": True,  # a remote's address may hold a token
+        # else a server that went away holds up the end of the process for ever
+        "finish_timeout": finish_seconds(),
+    }
+    return {
+        name: value
+        for name, value in ours.items()
+        if hasattr(known, name) and not any(other in os.environ for other in _CHOSEN_BY[name])
+    }

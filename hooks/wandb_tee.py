@@ -27,6 +27,7 @@ MOST_BYTES = 256 * 1024 * 1024
 POLL_SEC = 0.05
 STUCK_SEC = 10.0  # one call that takes longer is not waited for at the end
 AT_EXIT_SEC = 5.0
+FINISH_SEC = 60.0
 
 MOST_FAILURES = 10  # in a row; then W&B is given up
 
@@ -34,11 +35,15 @@ Entry = bytes | tuple[str, dict[str, Any], int]  # a line of the file, or kind, 
 
 
 class WandbTee:
-    """Passes a run on to W&B from a queue; ``missing`` counts what W&B will not have."""
+    """Passes a run on to W&B from a queue.
+
+    ``missing`` counts what W&B was not given, ``left`` says why it was left behind, if it was.
+    """
 
     def __init__(self, start: Callable[[], Any]) -> None:
         """Begin to call *start*, which returns a W&B run, on the tee's own thread."""
         self.missing = 0
+        self.left: str | None = None
         self._queue: deque[Entry] = deque()
         self._bytes_in = 0  # changed under the lock
         self._bytes_out = 0  # changed by the thread alone
@@ -112,7 +117,7 @@ class WandbTee:
             if began is not None and now - began > STUCK_SEC:
                 self._leave(f"W&B has not answered for {now - began:.0f} s")
                 return
-            if now > until:
+            if not now <= until:  # a NaN is no reason to wait for ever
                 self._leave(f"W&B did not take everything within {seconds:g} s")
                 return
 
@@ -122,6 +127,7 @@ class WandbTee:
             if self._gone:
                 return
             self._gone = True
+            self.left = reason
             left = len(self._queue) + (self._call_began is not None and self._run is not None)
             self.missing += left
             self._queue.clear()
@@ -174,6 +180,16 @@ class WandbTee:
         if message not in self._said:
             self._said.add(message)
             say(message)
+
+
+def finish_seconds() -> float:
+    """Return how long W&B is waited for when a run finishes: ``$RUNATLAS_WANDB_TIMEOUT``, or 60."""
+    text = os.environ.get("RUNATLAS_WANDB_TIMEOUT", "")
+    try:
+        return float(text or FINISH_SEC)
+    except ValueError:
+        say(f"RUNATLAS_WANDB_TIMEOUT is no number; taken as {FINISH_SEC:g}")
+        return FINISH_SEC
 
 
 def _deliver(run: Any, entry: Entry) -> None:
