@@ -28,7 +28,6 @@ POLL_SEC = 0.05
 STUCK_SEC = 10.0  # one call that takes longer is not waited for at the end
 AT_EXIT_SEC = 5.0
 FINISH_SEC = 60.0
-
 MOST_FAILURES = 10  # in a row; then W&B is given up
 
 Entry = bytes | tuple[str, dict[str, Any], int]  # a line of the file, or kind, values and bytes
@@ -45,8 +44,8 @@ class WandbTee:
         self.missing = 0
         self.left: str | None = None
         self._queue: deque[Entry] = deque()
-        self._bytes_in = 0  # changed under the lock
-        self._bytes_out = 0  # changed by the thread alone
+        self._in = self._bytes_in = 0  # changed under the lock
+        self._out = self._bytes_out = self._failures = 0  # changed by the thread alone
         self._lock = threading.RLock()  # a signal's handler may log in the midst of a log
         self._gone = False  # W&B failed, was left behind, or belongs to the parent process
         self._said: set[str] = set()
@@ -56,6 +55,7 @@ class WandbTee:
         self._exit_code: int | None = None
         me = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _leave_to_parent(me()))
+        atexit.register(_at_exit, me)
         thread = threading.Thread(target=self._work, args=(start,), name="runatlas-wandb")
         thread.daemon = True
         thread.start()
@@ -94,6 +94,7 @@ class WandbTee:
                 len(self._queue) < MOST_ENTRIES
                 and self._bytes_in - self._bytes_out + size <= MOST_BYTES
             ):
+                self._in += 1
                 self._bytes_in += size
                 self._queue.append(entry)
             else:
@@ -112,7 +113,7 @@ class WandbTee:
         """Give W&B *seconds* to take what is queued, and pass nothing on after that."""
         self._closing.set()
         until = time.monotonic() + seconds
-        while not self._ended.wait(POLL_SEC / 10):
+        while not (self._gone or self._ended.wait(POLL_SEC / 10)):
             now, began = time.monotonic(), self._call_began
             if began is not None and now - began > STUCK_SEC:
                 self._leave(f"W&B has not answered for {now - began:.0f} s")
@@ -128,7 +129,7 @@ class WandbTee:
                 return
             self._gone = True
             self.left = reason
-            left = len(self._queue) + (self._call_began is not None and self._run is not None)
+            left = self._in - self._out  # with the one that W&B has not come back from
             self.missing += left
             self._queue.clear()
         lacks = f"; it lacks {left} entries, which the log file has" if left else ""
@@ -140,7 +141,7 @@ class WandbTee:
         try:
             self._run = start()
             self._call_began = None
-            # behind W&B's own, so that it is called before it
+            # again, behind W&B's own, so that it is called before it
             atexit.register(_at_exit, weakref.ref(self))
             self._started.set()
             while self._pass_on(self._run):
@@ -157,24 +158,33 @@ class WandbTee:
     def _pass_on(self, run: Any) -> bool:
         """Pass on what is queued; return whether there may be more later."""
         closing = self._closing.is_set()  # asked first: what is queued after that is not waited for
-        failures = 0
-        while not self._gone and self._queue:
-            entry = self._queue.popleft()
+        while not self._gone:
+            try:
+                entry = self._queue.popleft()
+            except IndexError:
+                break
             self._bytes_out += len(entry) if isinstance(entry, bytes) else entry[2]
             self._call_began = time.monotonic()
             try:
                 _deliver(run, entry)
-                failures = 0
-            except Exception as problem:
-                failures += 1
-                with self._lock:
-                    self.missing += not self._gone
-                if failures >= MOST_FAILURES:
-                    raise
-                self._say_once(_failed(problem, started=True) + "; it lacks that entry")
-            finally:
-                self._call_began = None
+            except Exception as problem:  # noqa: BLE001  whatever W&B raises costs W&B that entry
+                self._refused(problem)
+            else:
+                self._failures = 0
+                self._out += 1
+            self._call_began = None
         return not (closing or self._gone)
+
+    def _refused(self, problem: Exception) -> None:
+        with self._lock:
+            if self._gone:
+                return
+            self._out += 1
+            self.missing += 1
+        self._say_once(_failed(problem, started=True) + "; it lacks that entry")
+        self._failures += 1
+        if self._failures >= MOST_FAILURES:
+            self._leave(f"W&B failed {MOST_FAILURES} times in a row")
 
     def _say_once(self, message: str) -> None:
         if message not in self._said:

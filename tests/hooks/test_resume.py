@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ def lines(path):
 
 
 def start(folder, **options):
+    time.sleep(0.002)  # files are as old as their names say, to the millisecond
     return hooks.init("p", dir=folder, run_id="r", wandb=False, **options)
 
 

@@ -171,6 +171,23 @@ def test_a_row_that_wandb_refuses_costs_wandb_that_row(tmp_path, capsys):
     assert "secret" not in said
 
 
+def test_a_wandb_that_refuses_everything_is_given_up(tmp_path, capsys):
+    class Broken(Recorder):
+        def log(self, row):
+            super().log(row)
+            raise ConnectionError
+
+    other = Broken()
+    run = hooks.init("p", dir=tmp_path, wandb=other)
+    for step in range(50):
+        run.log({"x": 1.0}, step=step)
+    run.finish()
+
+    assert len(other.told) == wandb_tee.MOST_FAILURES
+    last = lines(run.path)[-1]
+    assert (last["wandb_missing"], last["wandb_left"]) == (50, "W&B failed 10 times in a row")
+
+
 def test_a_wandb_that_ends_the_process_ends_itself_alone(tmp_path, capsys):
     class Exiting(Recorder):
         def log(self, row):
@@ -191,6 +208,25 @@ def test_without_wandb_the_log_goes_on_and_says_how_to_have_it(tmp_path, capsys,
 
     assert [line.get("x") for line in lines(run.path)][1] == 1.0
     assert "runatlas[wandb]" in capsys.readouterr().err
+
+
+def test_what_waits_for_a_wandb_that_never_starts_is_counted_at_the_end(tmp_path):
+    """A process that forgets to finish does not drop it silently, and comes to its end."""
+    code = """
+import sys, time, hooks
+from hooks import wandb_start, wandb_tee
+wandb_start.START_SEC = wandb_tee.AT_EXIT_SEC = 0.1
+wandb_start._start = lambda *_: time.sleep(1000)
+run = hooks.init("p", dir=sys.argv[1], wandb="offline")
+run.log({"x": 1.0}, step=1)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+
+    assert "training goes on without waiting" in done.stderr
+    assert "it lacks 1 entries" in done.stderr
 
 
 def test_ranks_other_than_the_first_have_no_wandb(tmp_path, monkeypatch):
