@@ -26,6 +26,7 @@ MOST_ENTRIES = 50_000  # 35 MB of rows of 24 scalars
 MOST_BYTES = 256 * 1024 * 1024
 POLL_SEC = 0.05
 STUCK_SEC = 10.0  # one call that takes longer is not waited for at the end
+STUCK_START_SEC = 30.0  # nor is a start: a busy machine takes 10 s to import W&B
 AT_EXIT_SEC = 5.0
 FINISH_SEC = 60.0
 MOST_FAILURES = 10  # in a row; then W&B is given up
@@ -115,7 +116,8 @@ class WandbTee:
         until = time.monotonic() + seconds
         while not (self._gone or self._ended.wait(POLL_SEC / 10)):
             now, began = time.monotonic(), self._call_began
-            if began is not None and now - began > STUCK_SEC:
+            most = STUCK_SEC if self._started.is_set() else STUCK_START_SEC
+            if began is not None and now - began > most:
                 self._leave(f"W&B has not answered for {now - began:.0f} s")
                 return
             if not now <= until:  # a NaN is no reason to wait for ever

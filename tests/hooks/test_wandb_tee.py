@@ -282,6 +282,11 @@ for step in range(200):
     assert done.stdout.split() == [str(step) for step in range(200)]
 
 
+def environment(**more):
+    """Return this process's environment, without the W&B service that a test of it has started."""
+    return {k: v for k, v in os.environ.items() if k != "WANDB_SERVICE"} | more
+
+
 @pytest.fixture
 def black_hole():
     """The address of a server that takes every connection and never answers."""
@@ -311,7 +316,7 @@ def test_a_wandb_server_that_never_answers_costs_the_start_and_no_step(tmp_path,
     code = """
 import sys, hooks
 from hooks import wandb_start, wandb_tee
-wandb_start.START_SEC = wandb_tee.STUCK_SEC = 2.0
+wandb_start.START_SEC = wandb_tee.STUCK_START_SEC = 2.0
 run = hooks.init("p", dir=sys.argv[1], wandb="online")
 for step in range(2000):
     run.log({"x": 1.0}, step=step)
@@ -320,7 +325,7 @@ run.finish(timeout=30)
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
-        env={**os.environ, "WANDB_BASE_URL": black_hole, "WANDB_API_KEY": "x" * 40},
+        env=environment(WANDB_BASE_URL=black_hole, WANDB_API_KEY="x" * 40),
     )  # fmt: skip
     (path,) = tmp_path.glob("*.jsonl")
 
@@ -347,7 +352,7 @@ run.finish()
     subprocess.run(
         [sys.executable, "train.py", SECRETS[0]],
         cwd=tmp_path, capture_output=True, timeout=120, check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "MY_TOKEN": SECRETS[1]},
+        env=environment(PYTHONPATH=str(ROOT), MY_TOKEN=SECRETS[1]),
     )  # fmt: skip
     raw = tmp_path / "data" / "p" / "raw"
     files = [path for path in raw.rglob("*") if path.is_file()]
