@@ -105,11 +105,16 @@ class Capture:
         before = self.lines
         while written < len(data):
             self._torn, self._ready = self._torn or written > 0, False
-            written += os.write(self._file, data[written:])
+            try:
+                written += os.write(self._file, data[written:])
+            except OSError:
+                if written < len(data) - 1:
+                    raise
+                break  # it lacks its newline alone, which the next line brings along
             if self.lines != before:  # a signal's handler logged a line of its own in between
                 self._torn = True
                 raise OSError("a signal's handler logged in the midst of a line")
-        self._torn = False
+        self._torn = written < len(data)
         self.lines += 1
 
     def _synchronise(self) -> None:
