@@ -21,6 +21,7 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/log_speed.py
+	$(BIN)/python tests/bench/kill_loss.py
 	$(BIN)/python tests/bench/sync_speed.py
 	$(BIN)/python tests/bench/wandb_speed.py
 
