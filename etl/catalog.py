@@ -97,13 +97,15 @@ COMMON: dict[str, Metric] = {
     "num_input_tokens_seen": Metric("tokens", None, "compute", "tokens trained on so far"),
 }
 
-# What a name's beginning says of a metric that is not listed.
-BEGINNINGS: tuple[tuple[str, Metric], ...] = (
+# What a name's beginning and end say of a metric that is not listed.
+BEGINNINGS: tuple[tuple[str, str, Metric], ...] = (  # beginning, end, metric
     # the tasks of CORE: of a family of their own, or the 22 would push out every other accuracy
-    ("centered_results.", Metric("centred accuracy", "max", "core task", _CENTRED)),
-    ("base_eval/", Metric("fraction", "max", "core task", "accuracy of one task of CORE")),
-    ("chatcore/", Metric("fraction", "max", "accuracy", "accuracy of one task of ChatCORE")),
-    ("lr-", Metric("rate", None, "schedule", "learning rate of an optimiser")),
+    ("centered_results.", "", Metric("centred accuracy", "max", "core task", _CENTRED)),
+    ("base_eval/", "/centered", Metric("centred accuracy", "max", "core task", _CENTRED)),
+    ("base_eval/", "", Metric("fraction", "max", "core task", "accuracy of one task of CORE")),
+    ("results.", "", Metric("fraction", "max", "core task", "accuracy of one task of CORE")),
+    ("chatcore/", "", Metric("fraction", "max", "accuracy", "accuracy of one task of ChatCORE")),
+    ("lr-", "", Metric("rate", None, "schedule", "learning rate of an optimiser")),
 )
 
 # What a name's ending says of a metric that is not listed.

@@ -44,6 +44,7 @@ class Claim:
     parent: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
     began: float | None = None
+    ended: float | None = None
     last_step: int | None = None
     grouped: bool = False
     counts_calls: bool = False  # its steps are log calls
@@ -124,6 +125,8 @@ def claims(holdings: Iterable[Holding], settings: Settings) -> list[Claim]:
         claim.parent = claim.parent or facts.parent_run_id
         if facts.started_at is not None:
             claim.began = min(facts.started_at, claim.began or facts.started_at)
+        if facts.ended_at is not None:
+            claim.ended = max(facts.ended_at, claim.ended or facts.ended_at)
         if facts.last_step is not None:
             claim.last_step = max(facts.last_step, claim.last_step or 0)
         claim.grouped |= facts.job_type == GROUPED

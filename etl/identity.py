@@ -25,6 +25,7 @@ _PASSING = ("run", "device_type", "resume_from_step", "model_tag", "model_step",
 _PASSING_ENDS = ("_every", "_step", "_steps", "_tokens", "_iterations", "_max_per_task")
 # What nanochat's own files say of the project is what its scripts are set to, not where it went.
 _SCRIPTS = "nanochat-"
+_LATE = 6.0  # hours from the end of a training to that of its evaluations, and no more
 # Sources that have several files of one run without an id. Two ids of another's are two runs.
 _MANY_FILES = ("nanochat-", "wandb-")
 _CROWD = 50
@@ -213,6 +214,10 @@ def reason(claim: Claim, others: Sequence[Claim]) -> str:
 
 
 def _compatible(one: Claim, two: Claim) -> bool:
+    if one.counts_calls != two.counts_calls and one.values and two.values:
+        return False  # their steps cannot be compared, so nothing shows that they are one
+    if _scripts(one) and _scripts(two) and _hours_between(one.ended, two.ended) > _LATE:
+        return False
     pairs = [(one.stage, two.stage), (one.tag, two.tag)]
     if not any(kind.startswith(_SCRIPTS) for kind in one.kinds | two.kinds):
         pairs.append((one.source_project, two.source_project))
@@ -224,6 +229,15 @@ def _compatible(one: Claim, two: Claim) -> bool:
         for key in shared
         if key not in _PASSING and not key.endswith(_PASSING_ENDS) and _said(one, two, key)
     )
+
+
+def _scripts(claim: Claim) -> bool:
+    """Whether only nanochat's own files tell of it, whose clocks are those of one machine."""
+    return all(kind.startswith(_SCRIPTS) for kind in claim.kinds)
+
+
+def _hours_between(one: float | None, two: float | None) -> float:
+    return 0.0 if one is None or two is None else abs(one - two) / 3600
 
 
 def _said(one: Claim, two: Claim, key: str) -> bool:

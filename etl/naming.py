@@ -56,7 +56,11 @@ def describe(metric: str) -> catalog.Metric | None:
         return known
     if _PASS_AT.fullmatch(metric):
         return catalog.PASS_AT
-    begun = (known for start, known in catalog.BEGINNINGS if metric.startswith(start))
+    begun = (
+        known
+        for start, end, known in catalog.BEGINNINGS
+        if metric.startswith(start) and metric.endswith(end)
+    )
     ended = (known for end, known in catalog.ENDINGS if metric.endswith(end))
     return next(begun, None) or next(ended, None)
 

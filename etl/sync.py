@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         folder = projects.data_dir(options.data_dir)
         project = projects.locate(options.project, folder)
-        if options.explain:
+        if options.explain is not None:
             from etl import explain
 
             found = explain.explain(project, projects.settings(project), options.explain)

@@ -6,7 +6,7 @@ best. A choice that cannot be met is said in a note, never made up for in silenc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,25 +116,32 @@ def accuracy(
     wanted: Mapping[str, Any],
     four: tuple[Metric, ...],
     shared_steps: int,
+    with_loss: Callable[[tuple[str, ...]], int],
 ) -> Accuracy | None:
-    """Return what accuracy means; *shared_steps* counts where all of *four* were measured."""
+    """Return what accuracy means; *shared_steps* counts where all of *four* were measured.
+
+    *with_loss* counts the runs that have all of the given metrics, and a loss beside them.
+    """
     for name in _texts(wanted, "accuracy"):
         if name in catalog:
             return Accuracy((name,), name, f"accuracy is {name}, as project.toml says")
-    if len(four) == 4 and shared_steps:
+    found = [[m for m in catalog.values() if m.family == f] for f in ("accuracy", "aggregate")]
+    drawn = [m for m in sorted(found[1], key=_coverage) if with_loss((m.name,))]
+    mean = tuple(metric.name for metric in four)
+    if len(four) == 4 and shared_steps and (with_loss(mean) or not drawn):
         names = ", ".join(metric.name for metric in four)
         return Accuracy(
-            tuple(metric.name for metric in four),
+            mean,
             "mean accuracy",
             f"accuracy is the mean of {names}, at steps where all four were measured",
         )
     # a project that has only been pretrained has CORE and no benchmark
-    found = [[m for m in catalog.values() if m.family == f] for f in ("accuracy", "aggregate")]
-    known = sorted(found[0] or found[1], key=_coverage)
+    known = [m for m in sorted(found[0], key=_coverage) if with_loss((m.name,))] or drawn
+    known = known or sorted(found[0] or found[1], key=_coverage)
     if not known:
         return None
     best = known[0].name
-    return Accuracy((best,), best, f"accuracy is {best}, which most runs measured")
+    return Accuracy((best,), best, f"accuracy is {best}, which most runs with a loss measured")
 
 
 def single(

@@ -76,9 +76,14 @@ def _axes(db: duckdb.DuckDBPyConnection, facts: Facts, asked: Mapping[str, Any])
         for key, value in run.config.items():
             if isinstance(value, float | int):
                 coverage[key] = coverage.get(key, 0) + 1
+    losses = choose.losses(catalog, asked) or (_unmeasured("train/loss", "nats/token"),)
+
+    def with_loss(metrics: tuple[str, ...]) -> int:
+        return series.runs_with(db, [metric.name for metric in losses], metrics)
+
     return Axes(
-        losses=choose.losses(catalog, asked) or (_unmeasured("train/loss", "nats/token"),),
-        accuracy=choose.accuracy(catalog, asked, four, shared),
+        losses=losses,
+        accuracy=choose.accuracy(catalog, asked, four, shared, with_loss),
         mfu=choose.single(catalog, asked, "mfu", "train/mfu"),
         throughput=choose.single(catalog, asked, "throughput", "train/tok_per_sec"),
         benchmarks=four,

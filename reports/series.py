@@ -90,6 +90,21 @@ def shared_steps(db: duckdb.DuckDBPyConnection, metrics: Sequence[str]) -> int:
     return int(query(db, f"select count(*) as n from ({source.sql})", source.values)["n"][0])
 
 
+def runs_with(db: duckdb.DuckDBPyConnection, one_of: Sequence[str], all_of: Sequence[str]) -> int:
+    """Return how many runs have logged each metric of *all_of*, and one of *one_of*."""
+    names = sorted({*one_of, *all_of})
+    rows = query(
+        db,
+        "select distinct run_id, metric from history"
+        f" where metric in ({', '.join('?' for _ in names)})",
+        names,
+    )
+    logged: dict[str, set[str]] = {}
+    for run_id, metric in rows.iter_rows():
+        logged.setdefault(run_id, set()).add(metric)
+    return sum(own.issuperset(all_of) and bool(own & {*one_of}) for own in logged.values())
+
+
 def keep_evaluations(db: duckdb.DuckDBPyConnection, accuracy: Accuracy | None) -> None:
     """Make the table ``evaluations`` (run_id, step, accuracy) that ``with_accuracy`` joins."""
     nothing = "select ''::varchar as run_id, 0::bigint as step, 0::double as accuracy where false"

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from etl import catalog, describe, eras, naming
+from etl.blocks import NOTHING
 from etl.project import Settings
-from etl.sources.reading import Facts, no_points
+from etl.sources.reading import Facts
 from etl.stitch import stitch
 
 
@@ -151,7 +152,7 @@ def test_a_renamed_config_key_is_in_the_effective_config_under_its_present_name(
 def test_the_runs_table_says_the_era():
     own = facts("nanochat", "2026-03-05", config={"depth": 12})
     row = describe.run_row(
-        "p", "r", [("wandb-offline", own)], stitch([own]), no_points(), settings=Settings()
+        "p", "r", [("wandb-offline", own)], stitch([own]), NOTHING, settings=Settings()
     )
 
     assert row["era"] == "2026-03-04 ClimbMix"

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from etl import schema, snapshot
+from etl import history, layout, schema, snapshot
+from etl.blocks import History, canonical
 from etl.project import Project, locate
 
 HOSTILE = "</script><img src=x onerror=alert(1)> \u2028 \u202e%{x} {{7*7}} @ink \"q\" & 'x'"
@@ -51,19 +52,22 @@ def frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
 def write(data: Path, name: str, tables: Mapping[str, Sequence[Row]]) -> tuple[Project, str]:
     """Write *tables* as the latest snapshot of project *name* and return both."""
     project = locate(name, data)
-    history = frame("history", tables.get("history", ()))
+    logged = frame("history", tables.get("history", ()))
     whole = tuple(
-        snapshot.write_part(project.parts, table, frame(table, tables.get(table, ())))
+        _part(project, table, frame(table, tables.get(table, ())))
         for table in schema.TABLES
-        if table != "history"
+        if table not in ("history", *schema.LOCAL)
     )
-    parts = tuple(
-        snapshot.write_part(project.parts, str(key[0]), part)
-        for key, part in history.group_by("run_id", maintain_order=True)
-    )
-    identity = snapshot.identify(name, whole, parts)
-    counts = {part.key: part.rows for part in whole} | {"history": history.height}
-    sources = dict(sorted(history.group_by("source").len().iter_rows()))
+    parts = {kind: [] for kind in snapshot.HISTORY}
+    for (run, *_), rows in logged.group_by("run_id", maintain_order=True):
+        held = canonical([], rows.drop("run_id"), least=20)
+        for kind, part in history.write_parts(project.parts, str(run), held):
+            parts[kind].append(part)
+        whole += (_part(project, "slots", _slots(str(run), held)),)
+    kinds = {kind: tuple(some) for kind, some in parts.items()}
+    identity = snapshot.identify(name, whole, kinds)
+    counts = {part.key: part.rows for part in whole} | {"history": logged.height}
+    sources = dict(sorted(logged.group_by("source").len().iter_rows()))
     manifest = snapshot.Manifest(
         snapshot=identity,
         project=name,
@@ -71,13 +75,30 @@ def write(data: Path, name: str, tables: Mapping[str, Sequence[Row]]) -> tuple[P
         counts=counts,
         sources={source or "unknown": points for source, points in sources.items()},
         tables=whole,
-        history=parts,
+        history=kinds,
         inputs=({"path": "runs/a.jsonl", "kind": "hooks", "status": "read"},),
         versions={"runatlas": "0"},
     )
     snapshot.write_manifest(project, manifest)
     snapshot.point_to(project, identity)
     return project, identity
+
+
+def _part(project: Project, key: str, rows: pl.DataFrame) -> snapshot.Part:
+    part = snapshot.Part(key, snapshot.digest(rows), rows.height)
+    snapshot.write_part(project.parts, part, lambda: rows)
+    return part
+
+
+def _slots(run: str, held: History) -> pl.DataFrame:
+    """Return which metric stands in which column of the run's wide rows."""
+    rows = [
+        (run, place, slot, metric, chunk.segment, chunk.source, chunk.frame.height)
+        for place, chunk in enumerate(history.chunks(held))
+        for slot, metric in enumerate(chunk.metrics)
+    ]
+    kinds = layout.PARTS["slots"]
+    return pl.DataFrame(rows, schema={c: _TYPES[kind] for c, kind in kinds.items()}, orient="row")
 
 
 def points(

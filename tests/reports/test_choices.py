@@ -55,8 +55,8 @@ def test_project_toml_names_the_axes_and_what_it_cannot_have_is_said():
     known = catalog(x=("accuracy", 1, 1), y=("accuracy", 2, 2))
     wanted = {"accuracy": "x", "loss": "nothing"}
 
-    assert axes.accuracy(known, wanted, (), 0).metrics == ("x",)
-    assert axes.accuracy(known, {}, (), 0).metrics == ("y",)
+    assert axes.accuracy(known, wanted, (), 0, len).metrics == ("x",)
+    assert axes.accuracy(known, {}, (), 0, len).metrics == ("y",)
     assert axes.unmet(known, wanted) == (
         "project.toml names nothing as loss, which no run in this snapshot measured",
     )
