@@ -9,6 +9,7 @@ import polars as pl
 
 from etl import blocks, describe, history, ledger, machine, merge, naming, sources, tables
 from etl.blocks import History
+from etl.book import Book
 from etl.describe import Row
 from etl.project import Project, Settings
 from etl.sources.reading import Facts, Piece
@@ -32,9 +33,13 @@ class Store:
     """Writes runs into an open database, inside the caller's transaction."""
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, project: Project, settings: Settings
+        self,
+        con: duckdb.DuckDBPyConnection,
+        project: Project,
+        settings: Settings,
+        book: Book,
     ) -> None:
-        self.con, self.project, self.settings = con, project, settings
+        self.con, self.project, self.settings, self.book = con, project, settings, book
         self.rows: dict[str, list[Row]] = {table: [] for table in _SMALL}  # not written yet
         self.put_runs: list[str] = []
         self.stored = {run for (run,) in tables.rows(con, "select run_id from store.runs")}
@@ -48,7 +53,7 @@ class Store:
         Without *pieces*, or where stored rows would have to move to other segments or steps, the
         run is made from its files anew. What only files hold that cannot be read is kept.
         """
-        held = ledger.holdings(self.con, run_id)
+        held = self.book.holdings(run_id)
         facts = describe.ordered([(h.kind, h.facts) for h in held], PRECEDENCE)
         segments = stitch(telling(facts, sources.BY_KIND))
         stored = run_id in self.stored
@@ -58,7 +63,8 @@ class Store:
         if pieces is None or anew:
             pieces, lost = read_again(held)
             existing = self._kept(run_id, before, lost, segments)
-        pieces = sorted(pieces, key=lambda piece: piece.facts.dump())  # whatever their paths are
+        if len(pieces) > 1:  # whatever their paths are
+            pieces = sorted(pieces, key=lambda piece: piece.facts.dump())
         fitting, notes = _fitting(run_id, pieces, facts)
         arriving = [self._history(piece, segments) for piece in fitting]
         merged = merge.merge(existing, arriving, segments, PRECEDENCE)
@@ -71,8 +77,10 @@ class Store:
     def flush(self) -> None:
         """Write what was put: statement by statement the small tables would cost 15 ms a run."""
         self.writer.flush()
+        before = [run_id for run_id in self.put_runs if run_id in self.stored]
         for table, rows in self.rows.items():
-            tables.replace(self.con, table, self.put_runs, rows)
+            tables.forget(self.con, table, before)
+            tables.add(self.con, table, rows)
             rows.clear()
         self.stored.update(self.put_runs)
         self.put_runs.clear()

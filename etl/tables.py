@@ -188,14 +188,10 @@ def _create(con: duckdb.DuckDBPyConnection) -> None:
     rows(con, "commit")
 
 
-def replace(
-    con: duckdb.DuckDBPyConnection,
-    table: str,
-    run_ids: Sequence[str],
-    values: Sequence[Mapping[str, Any]],
+def add(
+    con: duckdb.DuckDBPyConnection, table: str, values: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Make *values* the rows that *run_ids* have in one of the small tables."""
-    forget(con, table, run_ids)
+    """Add *values* to one of the small tables."""
     if values:
         kinds = {**schema.TABLES, **_EXTRA}[table]
         # lists, since a frame would cost the import of pyarrow, 0.1 s
@@ -204,9 +200,15 @@ def replace(
         rows(con, f"insert into store.{table} ({', '.join(kinds)}) select {lists}", *columns)
 
 
-def forget(con: duckdb.DuckDBPyConnection, table: str, run_ids: Sequence[str]) -> None:
-    """Remove the rows of *run_ids* from *table*."""
-    rows(con, f"delete from store.{table} where list_contains(?, run_id)", list(run_ids))
+def forget(
+    con: duckdb.DuckDBPyConnection, table: str, values: Sequence[str], column: str = "run_id"
+) -> None:
+    """Remove the rows of *table* whose *column* is one of *values*."""
+    if len(values) == 1:
+        rows(con, f"delete from store.{table} where {column} = ?", values[0])
+    elif values:
+        among = "select unnest(?::varchar[])"
+        rows(con, f"delete from store.{table} where {column} in ({among})", list(values))
 
 
 def replace_frame(
