@@ -104,6 +104,8 @@ class Store:
         query = f"select segment_id, rank, segment, shift{began} from store.segments"
         now = {(s.segment_id, s.rank): known(s) for s in segments}
         stored = tables.rows(self.con, query + " where run_id = ?", run_id)
+        if attached and len(stored) != len(now):  # one began in the midst of theirs
+            return True
         return any(now.get((i, rank)) != tuple(was) for i, rank, *was in stored)
 
     def _segments(self, run_id: str) -> dict[tuple[str, int], tuple[int, int]]:
