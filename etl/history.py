@@ -249,7 +249,7 @@ def write_parts(folder: Path, run_id: str, history: History) -> list[tuple[str, 
         parts.append(("wide", part))
     if history.long.height:
         owners = pl.Series("run_id", [run_id], dtype=pl.String).new_from_index(0, len(history.long))
-        frame = history.long.select(HISTORY.names()).insert_column(0, owners)
+        frame = history.long[HISTORY.names()].insert_column(0, owners)
         part = snapshot.Part(run_id, snapshot.digest(frame), frame.height)
         snapshot.write_part(folder, part, lambda: frame)
         parts.append(("long", part))
