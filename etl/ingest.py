@@ -92,8 +92,10 @@ class Ingest:
         if self.claims:
             self.store.write_catalog()
             self.outcome.notes += self.ambiguous
-            lineage.write(self.con, self.claims, self.runs)
+            if lineage.write(self.con, self.claims, self.runs):
+                self.store.same.discard("config")
         self.book.write()
+        self.outcome.same = frozenset(self.store.same)
         return self.outcome
 
     def _take_step_key(self) -> None:
@@ -147,6 +149,7 @@ class Ingest:
     def _quarantine(self, name: str, rejects: Sequence[Reject], since: int) -> None:
         if rejects or name in self.quarantined:
             self.quarantined.add(name)
+            self.store.same.discard("quarantine")
             quarantine.put(self.con, name, rejects, since)
 
     def _held(

@@ -42,6 +42,8 @@ class Store:
         self.con, self.project, self.settings, self.book = con, project, settings, book
         self.rows: dict[str, list[Row]] = {table: [] for table in _SMALL}  # not written yet
         self.put_runs: list[str] = []
+        # what a log that grows leaves as it was; nothing else is worth looking
+        self.same = {"config", "telemetry", "disagreements", "quarantine"}
         self.stored = {run for (run,) in tables.rows(con, "select run_id from store.runs")}
         self.writer = history.Writer(con)
 
@@ -70,7 +72,8 @@ class Store:
         merged = merge.merge(existing, arriving, segments, PRECEDENCE)
         self.rows["slots"] += self.writer.write(run_id, before, merged.history)
         self._write(run_id, facts, segments, merged, anew=anew)
-        machine.write(self.con, run_id, pieces, segments, anew=anew)
+        if machine.write(self.con, run_id, pieces, segments, anew=anew):
+            self.same.discard("telemetry")
         new_points = blocks.added(merged.history, before)
         return new_points, [*notes, *_notes(run_id, facts)]
 
@@ -79,8 +82,10 @@ class Store:
         self.writer.flush()
         before = [run_id for run_id in self.put_runs if run_id in self.stored]
         for table, rows in self.rows.items():
-            tables.forget(self.con, table, before)
-            tables.add(self.con, table, rows)
+            if table not in self.same or not tables.holds(self.con, table, before, rows):
+                tables.forget(self.con, table, before)
+                tables.add(self.con, table, rows)
+                self.same.discard(table)
             rows.clear()
         self.stored.update(self.put_runs)
         self.put_runs.clear()
@@ -88,6 +93,7 @@ class Store:
     def drop(self, run_id: str) -> None:
         """Forget a run that turned out to be another one."""
         history.drop(self.con, run_id)
+        self.same.clear()
         self.stored.discard(run_id)
         for table in _OF_RUN:
             tables.rows(self.con, f"delete from store.{table} where run_id = ?", run_id)
@@ -191,6 +197,11 @@ class Store:
     def _write_differing(self, run_id: str, merged: merge.Merged, *, anew: bool) -> None:
         if not merged.differing.height and run_id not in self.stored:
             return
+        if not anew and not merged.differing.height and not tables.rows(
+            self.con, "select 1 from store.differing where run_id = ? limit 1", run_id
+        ):
+            return
+        self.same.discard("disagreements")
         names = ", ".join(merged.differing.columns)
         query = f"select {names} from store.differing where run_id = ?"
         known = tables.frame(self.con, query, run_id)

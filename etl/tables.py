@@ -9,6 +9,7 @@ is unique.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -198,6 +199,19 @@ def add(
         lists = ", ".join(f"unnest(?::{kind}[])" for kind in kinds.values())
         columns = [[value[name] for value in values] for name in kinds]
         rows(con, f"insert into store.{table} ({', '.join(kinds)}) select {lists}", *columns)
+
+
+def holds(
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    run_ids: Sequence[str],
+    values: Sequence[Mapping[str, Any]],
+) -> bool:
+    """Whether *values*, in whatever order, are the rows that *run_ids* have in a small table."""
+    names = list({**schema.TABLES, **_EXTRA}[table])
+    query = f"select {', '.join(names)} from store.{table}"
+    found = rows(con, query + " where run_id in (select unnest(?::varchar[]))", list(run_ids))
+    return Counter(found) == Counter(tuple(value[name] for name in names) for value in values)
 
 
 def forget(
