@@ -103,20 +103,19 @@ def _few(column: pl.Series) -> bytes:
     import numpy as np
     import polars as pl
 
-    values = column.to_list() if column.dtype == pl.String else column.to_physical().to_list()
-    missing = [value is None for value in values]
-    if not any(missing):
-        head = b"whole"
-    elif all(missing):
+    nulls, kind = column.null_count(), column.dtype
+    if nulls and nulls == len(column):
         return b"null"
-    else:
-        head = np.packbits(missing).tobytes()
-    if column.dtype == pl.String:
+    plain = kind == pl.String or kind.is_numeric()
+    values = column.to_list() if plain else column.to_physical().to_list()
+    missing = np.packbits([value is None for value in values]).tobytes() if nulls else b""
+    head = missing or b"whole"
+    if kind == pl.String:
         runs = [(text, len(list(of))) for text, of in groupby(text or "" for text in values)]
         texts = [text.encode("utf-8", "surrogatepass") for text, _ in runs]
         counts = [*(count for _, count in runs), *map(len, texts)]
         return head + struct.pack(f"<{len(counts)}q", *counts) + b"".join(texts)
-    if column.dtype == pl.Float64:
+    if kind == pl.Float64:
         numbers = [0.0 if value is None else value for value in values]
         numbers = [math.nan if math.isnan(value) else value for value in numbers]
         return head + struct.pack(f"<{len(numbers)}d", *numbers)

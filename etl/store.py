@@ -195,10 +195,9 @@ class Store:
         self._write_differing(run_id, merged, anew=anew)
 
     def _write_differing(self, run_id: str, merged: merge.Merged, *, anew: bool) -> None:
-        if not merged.differing.height and run_id not in self.stored:
-            return
-        if not anew and not merged.differing.height and not tables.rows(
-            self.con, "select 1 from store.differing where run_id = ? limit 1", run_id
+        there = "select 1 from store.differing where run_id = ? limit 1"
+        if not merged.differing.height and (
+            run_id not in self.stored or not tables.rows(self.con, there, run_id)
         ):
             return
         self.same.discard("disagreements")
@@ -225,22 +224,20 @@ class Store:
         """
         found = tables.rows(self.con, query)
         tables.rows(self.con, "delete from store.metrics")
-        for metric, aliases in found:
-            known = naming.describe(metric)
-            values = (known.unit, known.direction, known.family) if known else (None, None, None)
-            tables.rows(
-                self.con,
-                "insert into store.metrics"
-                " (metric, unit, direction, family, known, description, aliases)"
-                " values (?, ?, ?, ?, ?, ?, ?)",
-                *(
-                    metric,
-                    *values,
-                    known is not None and known.unit_known,
-                    known.description if known else None,
-                    aliases,
-                ),
-            )
+        tables.add(self.con, "metrics", [_metric_row(*row) for row in found])
+
+
+def _metric_row(metric: str, aliases: str | None) -> Row:
+    known = naming.describe(metric)
+    return {
+        "metric": metric,
+        "unit": known.unit if known else None,
+        "direction": known.direction if known else None,
+        "family": known.family if known else None,
+        "known": known is not None and known.unit_known,
+        "description": known.description if known else None,
+        "aliases": aliases,
+    }
 
 
 def _fitting(

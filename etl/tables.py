@@ -189,16 +189,14 @@ def _create(con: duckdb.DuckDBPyConnection) -> None:
     rows(con, "commit")
 
 
-def add(
-    con: duckdb.DuckDBPyConnection, table: str, values: Sequence[Mapping[str, Any]]
-) -> None:
+def add(con: duckdb.DuckDBPyConnection, table: str, values: Sequence[Mapping[str, Any]]) -> None:
     """Add *values* to one of the small tables."""
     if values:
-        kinds = {**schema.TABLES, **_EXTRA}[table]
+        kinds, names = {**schema.TABLES, **_EXTRA}[table], list(values[0])
         # lists, since a frame would cost the import of pyarrow, 0.1 s
-        lists = ", ".join(f"unnest(?::{kind}[])" for kind in kinds.values())
-        columns = [[value[name] for value in values] for name in kinds]
-        rows(con, f"insert into store.{table} ({', '.join(kinds)}) select {lists}", *columns)
+        lists = ", ".join(f"unnest(?::{kinds[name]}[])" for name in names)
+        columns = [[value[name] for value in values] for name in names]
+        rows(con, f"insert into store.{table} ({', '.join(names)}) select {lists}", *columns)
 
 
 def holds(
