@@ -74,6 +74,8 @@ def ordered(
 
     Of files that each hold a piece of one process, as checkpoints do, the latest comes first.
     """
+    if len(facts) == 1:
+        return list(facts)
     return sorted(
         facts,
         key=lambda pair: (

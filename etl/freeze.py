@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from importlib import metadata
 from pathlib import PurePath
@@ -26,13 +26,26 @@ _BY_SOURCE = """
 """
 
 
-def take(con: duckdb.DuckDBPyConnection, project: Project, now: datetime) -> Manifest:
+def take(
+    con: duckdb.DuckDBPyConnection,
+    project: Project,
+    now: datetime,
+    same: Collection[str] = (),
+) -> Manifest:
     """Write a snapshot of the project's tables, of which only what changed is written, and note it.
 
+    The rows of the tables *same* are those of the snapshot that was current until now.
     The same tables give the same id, whenever, wherever and in whatever order they were filled.
     """
     frozen = [name for name in schema.TABLES if name not in ("history", *schema.LOCAL)]
-    parts = (*(_table_part(con, project, name) for name in frozen), _slots(con, project))
+    before = _before(con, project) if same else {}
+    parts = (
+        *(
+            before[name] if name in same and name in before else _table_part(con, project, name)
+            for name in frozen
+        ),
+        _slots(con, project),
+    )
     of_runs = _history_parts(con, project)
     identity = snapshot.identify(project.name, parts, of_runs)
     manifest = Manifest(
@@ -74,6 +87,16 @@ def current(con: duckdb.DuckDBPyConnection, project: Project) -> str | None:
     manifest = snapshot.read_manifest(project, identity)
     whole = all(snapshot.has_part(project.parts, part.digest) for part in manifest.parts)
     return identity if whole else None
+
+
+def _before(con: duckdb.DuckDBPyConnection, project: Project) -> dict[str, Part]:
+    """Return the tables' parts of the snapshot that is current, of those that are there."""
+    found = tables.rows(con, "select snapshot from store.snapshots where is_current")
+    path = project.snapshots / f"{found[0][0] if found else ''}.json"
+    if not path.exists() or not path.stat().st_size:
+        return {}
+    parts = snapshot.read_manifest(project, path.stem).tables
+    return {part.key: part for part in parts if snapshot.has_part(project.parts, part.digest)}
 
 
 def _table_part(con: duckdb.DuckDBPyConnection, project: Project, name: str) -> Part:

@@ -80,6 +80,8 @@ class Writer:
         self.con = con
         ((self.free,),) = tables.rows(con, "select coalesce(max(block) + 1, 0) from store.slots")
         self.waiting: dict[int, _Buffer] = {}  # by how many metrics their rows hold
+        self.long: list[tuple[str, pl.DataFrame]] = []
+        self.long_rows = 0
 
     def write(self, run_id: str, before: History, after: History) -> list[Row]:
         """Make the history of *run_id*, of which *before* is stored, *after*.
@@ -104,8 +106,25 @@ class Writer:
             slots += _slot_rows(run_id, place, chunk, block)
         _remove(self.con, set(known.values()) - kept)
         if not after.long.equals(before.long):
-            tables.replace_frame(self.con, "long", run_id, after.long)
+            if before.long.height:
+                tables.forget(self.con, "long", [run_id])
+            self._add_long(run_id, after.long)
         return slots
+
+    def _add_long(self, run_id: str, rows: pl.DataFrame) -> None:
+        if rows.height:
+            self.long.append((run_id, rows))
+            self.long_rows += rows.height
+        if self.long_rows >= _ROWS:
+            self._write_long()
+
+    def _write_long(self) -> None:
+        if self.long:
+            owners = [pl.Series("run_id", [run]).new_from_index(0, len(r)) for run, r in self.long]
+            rows = pl.concat([rows for _, rows in self.long])
+            tables.insert(self.con, "long", rows.insert_column(0, pl.concat(owners)))
+            self.long.clear()
+            self.long_rows = 0
 
     def _add(self, rows: pl.DataFrame, block: int) -> None:
         width = rows.width - len(AXES)
@@ -117,6 +136,7 @@ class Writer:
         """Write the rows that wait."""
         for _, buffer in sorted(self.waiting.items()):
             buffer.write()
+        self._write_long()
 
 
 class _Buffer:
@@ -228,7 +248,8 @@ def write_parts(folder: Path, run_id: str, history: History) -> list[tuple[str, 
         snapshot.write_part(folder, part, wide, compression="uncompressed")
         parts.append(("wide", part))
     if history.long.height:
-        frame = history.long.select(owner, *HISTORY)
+        owners = pl.Series("run_id", [run_id], dtype=pl.String).new_from_index(0, len(history.long))
+        frame = history.long[HISTORY.names()].insert_column(0, owners)
         part = snapshot.Part(run_id, snapshot.digest(frame), frame.height)
         snapshot.write_part(folder, part, lambda: frame)
         parts.append(("long", part))

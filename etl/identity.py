@@ -35,7 +35,7 @@ def resolve(found: Sequence[Claim]) -> tuple[dict[str, str], list[str]]:
     """Return own id -> run id for each claim, and a note for each that would fit several runs."""
     groups = _together([claim for claim in found if not claim.known])
     known = [claim for claim in found if claim.known]
-    index = _index(known)
+    index = _index(known) if groups else {}
     runs = {claim.own_id: claim.own_id for claim in known}
     notes = []
     taken: dict[str, list[tuple[int, list[Claim]]]] = defaultdict(list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from etl import (
     sources,
     tables,
 )
+from etl.book import Book
 from etl.claims import Claim
 from etl.discover import Found
 from etl.errors import IncompleteError, was_stopped
@@ -54,7 +56,9 @@ class Ingest:
         self.readers = sources.ALL
         self.told_anew = False  # another step key than the files were read with
         self.strict, self.progress = strict, progress
-        self.store = Store(con, project, settings)
+        self.book = Book(con)
+        self.quarantined = quarantine.paths(con)
+        self.store = Store(con, project, settings, self.book)
         self.held: dict[str, list[Piece]] = defaultdict(list)  # by the files' own ids
         self.holding = 0
         self.anew: set[str] = set()  # runs to be made from their files again
@@ -72,13 +76,14 @@ class Ingest:
         """
         self._take_step_key()
         self._apply_rules()
-        known = ledger.entries(self.con)
+        known = dict(self.book.entries)
         files = list(found)
-        for count, file in enumerate(files):
-            self.progress(count, len(files), file.path.name)
-            entry = known.get(ledger.label(self.project, file.path))
+        names = ledger.labels(self.project, [file.name for file in files])
+        for count, (file, name) in enumerate(zip(files, names, strict=True)):
+            self.progress(count, len(files), os.path.basename(file.name))
+            entry = known.get(name)
             if entry is None or not entry.unchanged(file) or self._told(entry):
-                entry = self._read(file, entry)
+                entry = self._read(file, name, entry)
             self.outcome.files.append(entry)
             if self.holding > HELD_POINTS:
                 self._flush()
@@ -87,7 +92,10 @@ class Ingest:
         if self.claims:
             self.store.write_catalog()
             self.outcome.notes += self.ambiguous
-            lineage.write(self.con, self.claims, self.runs)
+            if lineage.write(self.con, self.claims, self.runs):
+                self.store.same.discard("config")
+        self.book.write()
+        self.outcome.same = frozenset(self.store.same)
         return self.outcome
 
     def _take_step_key(self) -> None:
@@ -111,10 +119,9 @@ class Ingest:
                 self.anew.add(run_id)
             tables.rows(self.con, "update store.meta set rules = ?", rules)
 
-    def _read(self, file: Found, before: ledger.Entry | None) -> ledger.Entry:
+    def _read(self, file: Found, name: str, before: ledger.Entry | None) -> ledger.Entry:
         """Read *file* from where it was read to, or anew, and note that in the ledger."""
-        name = ledger.label(self.project, file.path)
-        known = ledger.held_by(self.con, name) if before else []
+        known = list(self.book.held_by(name)) if before else []
         try:
             goes_on = before is not None and before.grown(file)
             grown = goes_on and sources.BY_KIND[before.kind].grows  # type: ignore[union-attr,index]
@@ -131,13 +138,19 @@ class Ingest:
             # what a file held when it was half written is no run of its own
             self._replaced(name, None if goes_on else before, known, held)
         self.outcome.changed |= source is not None or bool(known)
-        ledger.put(self.con, entry, held)
-        quarantine.put(self.con, name, reading.rejects, since=0 if reading.anew else start)
+        self.book.put(entry, held)
+        self._quarantine(name, reading.rejects, since=0 if reading.anew else start)
         for part in reading.parts if source else ():
             piece = Piece.of(source.kind, part)  # type: ignore[union-attr]
             self.held[part.facts.run_id].append(piece)
             self.holding += piece.count
         return entry
+
+    def _quarantine(self, name: str, rejects: Sequence[Reject], since: int) -> None:
+        if rejects or name in self.quarantined:
+            self.quarantined.add(name)
+            self.store.same.discard("quarantine")
+            quarantine.put(self.con, name, rejects, since)
 
     def _held(
         self, name: str, source: Source | None, reading: Reading, known: Sequence[Holding]
@@ -149,7 +162,7 @@ class Ingest:
             facts = part.facts
             was = before.get((facts.run_id, facts.segment_id, facts.rank))
             sample = claims.sample(part.points, was.sample if was else {}, part.rows)
-            run_id = was.run_id if was else ledger.run_of(self.con, facts.run_id)
+            run_id = was.run_id if was else self.book.run_of(facts.run_id)
             held.append(Holding(name, source.kind, run_id, facts, sample))  # type: ignore[union-attr]
         return held
 
@@ -173,13 +186,9 @@ class Ingest:
         self.outcome.changed = True
         entry = before or _entry(name, file, None, Reading(()))
         entry = dataclasses.replace(entry, kind=entry.kind or "unknown", size=-1, status="failed")
-        ledger.note(self.con, entry)
-        quarantine.put(
-            self.con,
-            name,
-            [dataclasses.replace(reject, at_byte=entry.read_to)],
-            since=entry.read_to,
-        )
+        self.book.note(entry)
+        at = entry.read_to
+        self._quarantine(name, [dataclasses.replace(reject, at_byte=at)], since=at)
         return entry
 
     def _replaced(
@@ -199,7 +208,7 @@ class Ingest:
             gone = f"{name} (as it held {own_id})"
             lost = [was for was in known if was.facts.run_id == own_id]
             entry = dataclasses.replace(before, path=gone, size=-1, status="gone")
-            ledger.put(self.con, entry, lost)
+            self.book.put(entry, lost)
             holds = f"run {min(now)}" if now else "no run"
             self.outcome.notes.append(
                 f"{name}: now holds {holds}; what was read of run {own_id} is kept"
@@ -228,12 +237,12 @@ class Ingest:
         Which of two exports is right where they differ must not depend on which came first.
         """
         whole = {p.source for p in pieces if not sources.BY_KIND[p.source].grows}
-        files = [held.kind for held in ledger.holdings(self.con, run_id)] if whole else []
+        files = [held.kind for held in self.book.holdings(run_id)] if whole else []
         return any(files.count(kind) > sum(p.source == kind for p in pieces) for kind in whole)
 
     def _identify(self) -> None:
         """Find out which files hold the same run, and move what turned out to be another one."""
-        held = ledger.holdings(self.con)
+        held = self.book.holdings()
         before = {item.facts.run_id: item.run_id for item in held}
         self.claims = claims.claims(held, self.settings)
         self.runs, self.ambiguous = identity.resolve(self.claims)
@@ -242,7 +251,7 @@ class Ingest:
             if not readable[item.path] and item.facts.run_id not in self.held:
                 self.runs[item.facts.run_id] = before[item.facts.run_id]
         moved = {own: run for own, run in self.runs.items() if before.get(own, own) != run}
-        ledger.assign(self.con, moved)
+        self.book.assign(moved)
         kept = set(self.runs.values())
         for run_id in sorted(self.anew - kept):  # no file holds it any more
             self.store.drop(run_id)

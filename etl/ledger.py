@@ -111,18 +111,10 @@ def entries(con: duckdb.DuckDBPyConnection) -> dict[str, Entry]:
     return {row[0]: Entry(*row) for row in found}
 
 
-def holdings(con: duckdb.DuckDBPyConnection, run_id: str | None = None) -> list[Holding]:
-    """Return what all files hold, or what they hold of *run_id*, sorted by path."""
-    of_run = "" if run_id is None else " where run_id = ?"
-    query = f"select {_HOLDS} from store.holds{of_run} order by path, own_id, facts"
-    values = () if run_id is None else (run_id,)
-    return [_holding(row) for row in tables.rows(con, query, *values)]
-
-
-def held_by(con: duckdb.DuckDBPyConnection, path: str) -> list[Holding]:
-    """Return what the file *path* holds."""
-    query = f"select {_HOLDS} from store.holds where path = ? order by own_id, facts"
-    return [_holding(row) for row in tables.rows(con, query, path)]
+def holdings(con: duckdb.DuckDBPyConnection) -> list[Holding]:
+    """Return what all files hold, sorted by path."""
+    query = f"select {_HOLDS} from store.holds order by path, own_id, facts"
+    return [_holding(row) for row in tables.rows(con, query)]
 
 
 def _holding(row: tuple[str, ...]) -> Holding:
@@ -131,39 +123,6 @@ def _holding(row: tuple[str, ...]) -> Holding:
     path, kind, _, run_id, facts, sample = row
     values = {key: {int(s): v for s, v in at.items()} for key, at in json.loads(sample).items()}
     return Holding(path, kind, run_id, Facts.load(facts), values)
-
-
-def put(con: duckdb.DuckDBPyConnection, entry: Entry, held: Sequence[Holding]) -> None:
-    """Store *entry* and what it holds in place of the file's earlier ones."""
-    for table in ("files", "holds"):
-        tables.rows(con, f"delete from store.{table} where path = ?", entry.path)
-    values = [getattr(entry, name) for name in _COLUMNS.split(", ")]
-    spots = ", ".join("?" for _ in values)
-    tables.rows(con, f"insert into store.files ({_COLUMNS}) values ({spots})", *values)
-    for item in held:
-        tables.rows(
-            con,
-            f"insert into store.holds ({_HOLDS}) values (?, ?, ?, ?, ?, ?)",
-            *(entry.path, item.kind, item.facts.run_id, item.run_id),
-            *(item.facts.dump(), json.dumps(item.sample, sort_keys=True)),
-        )
-
-
-def note(con: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    """Store *entry* in place of the file's earlier one; what it holds stays."""
-    put(con, entry, held_by(con, entry.path))
-
-
-def run_of(con: duckdb.DuckDBPyConnection, own_id: str) -> str:
-    """Return the run that files of *own_id* were found to be of, or *own_id* itself."""
-    found = tables.rows(con, "select run_id from store.holds where own_id = ? limit 1", own_id)
-    return str(found[0][0]) if found else own_id
-
-
-def assign(con: duckdb.DuckDBPyConnection, runs: Mapping[str, str]) -> None:
-    """Make every holding whose own id is in *runs* one of the run that it is mapped to."""
-    for own_id, run_id in sorted(runs.items()):
-        tables.rows(con, "update store.holds set run_id = ? where own_id = ?", run_id, own_id)
 
 
 def remembered(con: duckdb.DuckDBPyConnection) -> list[str]:

@@ -55,8 +55,11 @@ def _latest(options: Mapping[str, Claim], child: Claim) -> str | None:
     return max(earlier)[1] if earlier else None
 
 
-def write(con: duckdb.DuckDBPyConnection, claims: Sequence[Claim], runs: Mapping[str, str]) -> None:
-    """Write parents, and into effective config what they fix, for runs that do not say it."""
+def write(con: duckdb.DuckDBPyConnection, claims: Sequence[Claim], runs: Mapping[str, str]) -> bool:
+    """Write parents, and into effective config what they fix, for runs that do not say it.
+
+    Return whether that config is another one now.
+    """
     found = parents(claims, runs)
     for run_id, was in tables.rows(con, "select run_id, parent_run_id from store.runs"):
         if found.get(run_id) != was:
@@ -65,21 +68,23 @@ def write(con: duckdb.DuckDBPyConnection, claims: Sequence[Claim], runs: Mapping
                 "update store.runs set parent_run_id = ? where run_id = ?",
                 *(found.get(run_id), run_id),
             )
-    tables.rows(con, "delete from store.inherited")
     names = ", ".join(f"'{key}'" for key in _INHERITED)
     query = f"select run_id, key, value, number from store.config where key in ({names})"
     known: dict[str, dict[str, tuple[str, float | None]]] = {}
     for run_id, key, value, number in tables.rows(con, query + " order by kind"):
         if value is not None:
             known.setdefault(run_id, {}).setdefault(key, (value, number))
-    for run_id in sorted(found):
-        taken = _taken(run_id, found, known)
-        for key, (value, number) in sorted(taken.items()):
-            tables.rows(
-                con,
-                "insert into store.inherited values (?, ?, ?, ?)",
-                *(run_id, key, value, number),
-            )
+    rows = [
+        (run_id, key, value, number)
+        for run_id in sorted(found)
+        for key, (value, number) in sorted(_taken(run_id, found, known).items())
+    ]
+    if tables.rows(con, "select * from store.inherited order by run_id, key") == rows:
+        return False
+    tables.rows(con, "delete from store.inherited")
+    names_of = ("run_id", "key", "value", "number")
+    tables.add(con, "inherited", [dict(zip(names_of, row, strict=True)) for row in rows])
+    return True
 
 
 def _taken(

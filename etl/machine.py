@@ -29,14 +29,19 @@ def write(
     segments: Sequence[Segment],
     *,
     anew: bool,
-) -> None:
-    """Add the telemetry and console rows of *pieces* to those of the run, or replace them."""
+) -> bool:
+    """Add the telemetry and console rows of *pieces* to those of the run, or replace them.
+
+    Return whether that wrote anything.
+    """
+    wrote = False
     ordered = sorted(pieces, key=lambda piece: sources.BY_KIND[piece.source].precedence)
     for table, columns in _TABLES.items():
         arriving = [_rows(piece, table, segments) for piece in ordered]
         frames = [frame.select(columns) for frame in arriving if frame is not None]
         if not anew and not frames:
             continue
+        wrote = True
         if not anew:
             query = f"select {', '.join(columns)} from store.{table} where run_id = ?"
             frames.insert(0, tables.frame(con, query, run_id))
@@ -46,6 +51,7 @@ def write(
             tables.replace_frame(con, table, run_id, rows.sort(unique, nulls_last=False))
         else:
             tables.rows(con, f"delete from store.{table} where run_id = ?", run_id)
+    return wrote
 
 
 def _rows(piece: Piece, table: str, segments: Sequence[Segment]) -> pl.DataFrame | None:

@@ -26,6 +26,11 @@ FILE = "quarantine.jsonl"
 _FOLDER = -1  # the place of what is no place in a file
 
 
+def paths(con: duckdb.DuckDBPyConnection) -> set[str]:
+    """Return the files with which anything is wrong."""
+    return {path for (path,) in tables.rows(con, "select distinct path from store.quarantine")}
+
+
 def put(con: duckdb.DuckDBPyConnection, path: str, rejects: Sequence[Reject], since: int) -> None:
     """Make *rejects* what is wrong with *path* from byte *since* on."""
     tables.rows(con, "delete from store.quarantine where path = ? and at_byte >= ?", path, since)

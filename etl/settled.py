@@ -18,12 +18,16 @@ from etl.project import Project, Settings
 
 @dataclass(slots=True)
 class Outcome:
-    """What an ingest did. ``files`` are the ledger's entries for every file that was looked at."""
+    """What an ingest did. ``files`` are the ledger's entries for every file that was looked at.
+
+    ``same`` are the tables of which it can tell that their rows are as they were.
+    """
 
     files: list[ledger.Entry] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     new_points: int = 0
     changed: bool = False
+    same: frozenset[str] = frozenset()
 
 
 def settled(

@@ -12,10 +12,12 @@ import hashlib
 import json
 import math
 import os
+import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -34,6 +36,7 @@ HISTORY = ("wide", "long")  # the kinds of a run's parts
 Compression = Literal["zstd", "uncompressed"]
 POINTER = "latest"
 TEMPORARY = ".tmp"
+_FEW = 256  # values of a column that cost less in Python than in polars and numpy
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,9 @@ def digest(frame: pl.DataFrame) -> str:
     state = hashlib.sha256()  # 1.7 GB/s where the processor knows it; blake2b 0.7
     for column in frame.get_columns():
         state.update(f"{column.name}:{len(column)}:".encode())
+        if len(column) <= _FEW:
+            state.update(_few(column))
+            continue
         if not column.has_nulls():
             state.update(b"whole")
         elif column.null_count() == len(column):
@@ -90,6 +96,30 @@ def digest(frame: pl.DataFrame) -> str:
         else:
             state.update(_numbers(column).data)
     return state.hexdigest()[:32]
+
+
+def _few(column: pl.Series) -> bytes:
+    """Return what ``digest`` hashes of a column; polars takes 0.1 ms for each thing asked of it."""
+    import numpy as np
+    import polars as pl
+
+    nulls, kind = column.null_count(), column.dtype
+    if nulls and nulls == len(column):
+        return b"null"
+    plain = kind == pl.String or kind.is_numeric()
+    values = column.to_list() if plain else column.to_physical().to_list()
+    missing = np.packbits([value is None for value in values]).tobytes() if nulls else b""
+    head = missing or b"whole"
+    if kind == pl.String:
+        runs = [(text, len(list(of))) for text, of in groupby(text or "" for text in values)]
+        texts = [text.encode("utf-8", "surrogatepass") for text, _ in runs]
+        counts = [*(count for _, count in runs), *map(len, texts)]
+        return head + struct.pack(f"<{len(counts)}q", *counts) + b"".join(texts)
+    if kind == pl.Float64:
+        numbers = [0.0 if value is None else value for value in values]
+        numbers = [math.nan if math.isnan(value) else value for value in numbers]
+        return head + struct.pack(f"<{len(numbers)}d", *numbers)
+    return head + struct.pack(f"<{len(values)}q", *(value or 0 for value in values))
 
 
 def _numbers(column: pl.Series) -> npt.NDArray[Any]:

@@ -9,6 +9,7 @@ import polars as pl
 
 from etl import blocks, describe, history, ledger, machine, merge, naming, sources, tables
 from etl.blocks import History
+from etl.book import Book
 from etl.describe import Row
 from etl.project import Project, Settings
 from etl.sources.reading import Facts, Piece
@@ -32,11 +33,17 @@ class Store:
     """Writes runs into an open database, inside the caller's transaction."""
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, project: Project, settings: Settings
+        self,
+        con: duckdb.DuckDBPyConnection,
+        project: Project,
+        settings: Settings,
+        book: Book,
     ) -> None:
-        self.con, self.project, self.settings = con, project, settings
+        self.con, self.project, self.settings, self.book = con, project, settings, book
         self.rows: dict[str, list[Row]] = {table: [] for table in _SMALL}  # not written yet
         self.put_runs: list[str] = []
+        # what a log that grows leaves as it was; nothing else is worth looking
+        self.same = {"config", "telemetry", "disagreements", "quarantine"}
         self.stored = {run for (run,) in tables.rows(con, "select run_id from store.runs")}
         self.writer = history.Writer(con)
 
@@ -48,7 +55,7 @@ class Store:
         Without *pieces*, or where stored rows would have to move to other segments or steps, the
         run is made from its files anew. What only files hold that cannot be read is kept.
         """
-        held = ledger.holdings(self.con, run_id)
+        held = self.book.holdings(run_id)
         facts = describe.ordered([(h.kind, h.facts) for h in held], PRECEDENCE)
         segments = stitch(telling(facts, sources.BY_KIND))
         stored = run_id in self.stored
@@ -58,21 +65,27 @@ class Store:
         if pieces is None or anew:
             pieces, lost = read_again(held)
             existing = self._kept(run_id, before, lost, segments)
-        pieces = sorted(pieces, key=lambda piece: piece.facts.dump())  # whatever their paths are
+        if len(pieces) > 1:  # whatever their paths are
+            pieces = sorted(pieces, key=lambda piece: piece.facts.dump())
         fitting, notes = _fitting(run_id, pieces, facts)
         arriving = [self._history(piece, segments) for piece in fitting]
         merged = merge.merge(existing, arriving, segments, PRECEDENCE)
         self.rows["slots"] += self.writer.write(run_id, before, merged.history)
         self._write(run_id, facts, segments, merged, anew=anew)
-        machine.write(self.con, run_id, pieces, segments, anew=anew)
+        if machine.write(self.con, run_id, pieces, segments, anew=anew):
+            self.same.discard("telemetry")
         new_points = blocks.added(merged.history, before)
         return new_points, [*notes, *_notes(run_id, facts)]
 
     def flush(self) -> None:
         """Write what was put: statement by statement the small tables would cost 15 ms a run."""
         self.writer.flush()
+        before = [run_id for run_id in self.put_runs if run_id in self.stored]
         for table, rows in self.rows.items():
-            tables.replace(self.con, table, self.put_runs, rows)
+            if table not in self.same or not tables.holds(self.con, table, before, rows):
+                tables.forget(self.con, table, before)
+                tables.add(self.con, table, rows)
+                self.same.discard(table)
             rows.clear()
         self.stored.update(self.put_runs)
         self.put_runs.clear()
@@ -80,6 +93,7 @@ class Store:
     def drop(self, run_id: str) -> None:
         """Forget a run that turned out to be another one."""
         history.drop(self.con, run_id)
+        self.same.clear()
         self.stored.discard(run_id)
         for table in _OF_RUN:
             tables.rows(self.con, f"delete from store.{table} where run_id = ?", run_id)
@@ -96,6 +110,8 @@ class Store:
         query = f"select segment_id, rank, segment, shift{began} from store.segments"
         now = {(s.segment_id, s.rank): known(s) for s in segments}
         stored = tables.rows(self.con, query + " where run_id = ?", run_id)
+        if attached and len(stored) != len(now):  # one began in the midst of theirs
+            return True
         return any(now.get((i, rank)) != tuple(was) for i, rank, *was in stored)
 
     def _segments(self, run_id: str) -> dict[tuple[str, int], tuple[int, int]]:
@@ -179,8 +195,12 @@ class Store:
         self._write_differing(run_id, merged, anew=anew)
 
     def _write_differing(self, run_id: str, merged: merge.Merged, *, anew: bool) -> None:
-        if not merged.differing.height and run_id not in self.stored:
+        there = "select 1 from store.differing where run_id = ? limit 1"
+        if not merged.differing.height and (
+            run_id not in self.stored or not tables.rows(self.con, there, run_id)
+        ):
             return
+        self.same.discard("disagreements")
         names = ", ".join(merged.differing.columns)
         query = f"select {names} from store.differing where run_id = ?"
         known = tables.frame(self.con, query, run_id)
@@ -204,22 +224,20 @@ class Store:
         """
         found = tables.rows(self.con, query)
         tables.rows(self.con, "delete from store.metrics")
-        for metric, aliases in found:
-            known = naming.describe(metric)
-            values = (known.unit, known.direction, known.family) if known else (None, None, None)
-            tables.rows(
-                self.con,
-                "insert into store.metrics"
-                " (metric, unit, direction, family, known, description, aliases)"
-                " values (?, ?, ?, ?, ?, ?, ?)",
-                *(
-                    metric,
-                    *values,
-                    known is not None and known.unit_known,
-                    known.description if known else None,
-                    aliases,
-                ),
-            )
+        tables.add(self.con, "metrics", [_metric_row(*row) for row in found])
+
+
+def _metric_row(metric: str, aliases: str | None) -> Row:
+    known = naming.describe(metric)
+    return {
+        "metric": metric,
+        "unit": known.unit if known else None,
+        "direction": known.direction if known else None,
+        "family": known.family if known else None,
+        "known": known is not None and known.unit_known,
+        "description": known.description if known else None,
+        "aliases": aliases,
+    }
 
 
 def _fitting(

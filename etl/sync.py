@@ -118,7 +118,8 @@ def sync(
             ]
             identity = None if changed or outcome.changed else freeze.current(con, project)
             if identity is None:
-                identity = freeze.take(con, project, now).snapshot
+                same = outcome.same - ({"quarantine"} if changed else set())
+                identity = freeze.take(con, project, now, same).snapshot
             tables.rows(con, "commit")
             # after the commit: a kill in between leaves an old pointer, which the next sync moves
             snapshot.point_to(project, identity)

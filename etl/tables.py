@@ -9,6 +9,7 @@ is unique.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -188,25 +189,38 @@ def _create(con: duckdb.DuckDBPyConnection) -> None:
     rows(con, "commit")
 
 
-def replace(
+def add(con: duckdb.DuckDBPyConnection, table: str, values: Sequence[Mapping[str, Any]]) -> None:
+    """Add *values* to one of the small tables."""
+    if values:
+        kinds, names = {**schema.TABLES, **_EXTRA}[table], list(values[0])
+        # lists, since a frame would cost the import of pyarrow, 0.1 s
+        lists = ", ".join(f"unnest(?::{kinds[name]}[])" for name in names)
+        columns = [[value[name] for value in values] for name in names]
+        rows(con, f"insert into store.{table} ({', '.join(names)}) select {lists}", *columns)
+
+
+def holds(
     con: duckdb.DuckDBPyConnection,
     table: str,
     run_ids: Sequence[str],
     values: Sequence[Mapping[str, Any]],
+) -> bool:
+    """Whether *values*, in whatever order, are the rows that *run_ids* have in a small table."""
+    names = list({**schema.TABLES, **_EXTRA}[table])
+    query = f"select {', '.join(names)} from store.{table}"
+    found = rows(con, query + " where run_id in (select unnest(?::varchar[]))", list(run_ids))
+    return Counter(found) == Counter(tuple(value[name] for name in names) for value in values)
+
+
+def forget(
+    con: duckdb.DuckDBPyConnection, table: str, values: Sequence[str], column: str = "run_id"
 ) -> None:
-    """Make *values* the rows that *run_ids* have in one of the small tables."""
-    forget(con, table, run_ids)
-    if values:
-        kinds = {**schema.TABLES, **_EXTRA}[table]
-        # lists, since a frame would cost the import of pyarrow, 0.1 s
-        lists = ", ".join(f"unnest(?::{kind}[])" for kind in kinds.values())
-        columns = [[value[name] for value in values] for name in kinds]
-        rows(con, f"insert into store.{table} ({', '.join(kinds)}) select {lists}", *columns)
-
-
-def forget(con: duckdb.DuckDBPyConnection, table: str, run_ids: Sequence[str]) -> None:
-    """Remove the rows of *run_ids* from *table*."""
-    rows(con, f"delete from store.{table} where list_contains(?, run_id)", list(run_ids))
+    """Remove the rows of *table* whose *column* is one of *values*."""
+    if len(values) == 1:
+        rows(con, f"delete from store.{table} where {column} = ?", values[0])
+    elif values:
+        among = "select unnest(?::varchar[])"
+        rows(con, f"delete from store.{table} where {column} in ({among})", list(values))
 
 
 def replace_frame(

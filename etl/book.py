@@ -1,0 +1,120 @@
+"""The ledger in memory while a sync works on it -> the ledger's tables, at once in the end.
+
+Statement by statement each file would cost 4 ms, and the more the longer the tables are; to find
+out which files are of one run takes all that they hold anyway.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import duckdb
+
+from etl import ledger, tables
+from etl.ledger import Entry, Holding
+from etl.sources.reading import Facts
+
+
+class Book:
+    """Every file, and what it holds, as the sync has it by now."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self.con = con
+        self.entries = ledger.entries(con)
+        self.stored = set(self.entries)
+        self.touched: set[str] = set()
+        self.held: dict[str, list[Holding]] = {}  # by path, sorted by own id and facts
+        self.texts: dict[str, list[str]] = {}  # the facts of what was put, as they are written
+        self.paths: dict[str, set[str]] = defaultdict(set)  # by run id
+        self.runs: dict[str, str] = {}  # own id -> run id
+        for item in ledger.holdings(con):
+            self.held.setdefault(item.path, []).append(item)
+            self._index(item)
+
+    def _index(self, item: Holding) -> None:
+        self.paths[item.run_id].add(item.path)
+        self.runs.setdefault(item.facts.run_id, item.run_id)
+
+    def holdings(self, run_id: str | None = None) -> list[Holding]:
+        """Return what all files hold, or what they hold of *run_id*, sorted by path."""
+        if run_id is None:
+            return [item for path in sorted(self.held) for item in self.held[path]]
+        paths = sorted(self.paths.get(run_id, ()))
+        return [item for path in paths for item in self.held[path] if item.run_id == run_id]
+
+    def held_by(self, path: str) -> Sequence[Holding]:
+        """Return what the file *path* holds."""
+        return self.held.get(path, [])
+
+    def run_of(self, own_id: str) -> str:
+        """Return the run that files of *own_id* were found to be of, or *own_id* itself."""
+        return self.runs.get(own_id, own_id)
+
+    def put(self, entry: Entry, held: Iterable[Holding]) -> None:
+        """Take *entry* and what it holds in place of the file's earlier ones."""
+        for item in self.held.pop(entry.path, []):
+            self.paths[item.run_id].discard(entry.path)
+        dumped = sorted(((i.facts.run_id, i.facts.dump(), i) for i in held), key=lambda d: d[:2])
+        # as the next sync will have it, so that nothing depends on which sync read the file
+        items = [
+            dataclasses.replace(item, path=entry.path, facts=Facts.load(text))
+            for _, text, item in dumped
+        ]
+        if items:
+            self.held[entry.path] = items
+            self.texts[entry.path] = [text for _, text, _ in dumped]
+        for item in items:
+            self._index(item)
+        self._took(entry)
+
+    def note(self, entry: Entry) -> None:
+        """Take *entry* in place of the file's earlier one; what it holds stays."""
+        self._took(entry)
+
+    def _took(self, entry: Entry) -> None:
+        self.entries[entry.path] = entry
+        self.touched.add(entry.path)
+
+    def assign(self, runs: Mapping[str, str]) -> None:
+        """Make every holding whose own id is in *runs* one of the run that it is mapped to."""
+        if not runs:
+            return
+        self.paths.clear()
+        self.runs.clear()
+        for path, items in self.held.items():
+            for at, item in enumerate(items):
+                run_id = runs.get(item.facts.run_id, item.run_id)
+                if run_id != item.run_id:
+                    items[at] = dataclasses.replace(item, run_id=run_id)
+                    self.touched.add(path)
+                self._index(items[at])
+
+    def write(self) -> None:
+        """Write what was put."""
+        touched = sorted(self.touched)
+        for table in ("files", "holds"):
+            tables.forget(self.con, table, [p for p in touched if p in self.stored], "path")
+        entries = [self.entries[path] for path in touched]
+        tables.add(self.con, "files", [dataclasses.asdict(entry) for entry in entries])
+        rows = []
+        for path in touched:
+            items = self.held.get(path, [])
+            texts = self.texts.get(path) or [item.facts.dump() for item in items]
+            rows += [
+                {
+                    "path": path,
+                    "kind": item.kind,
+                    "own_id": item.facts.run_id,
+                    "run_id": item.run_id,
+                    "facts": text,
+                    "sample": json.dumps(item.sample, sort_keys=True),
+                }
+                for item, text in zip(items, texts, strict=True)
+            ]
+        tables.add(self.con, "holds", rows)
+        self.stored |= self.touched
+        self.touched.clear()
+        self.texts.clear()
