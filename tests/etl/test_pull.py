@@ -11,7 +11,7 @@ import pytest
 from loopback.client import Client
 from loopback.server import serving
 
-from etl.sources import wandb_offline
+from etl.sources import wandb_offline, wandb_parquet
 
 RUN = "team/nanochat/d4run"
 
@@ -33,41 +33,29 @@ def client(tmp_path):
         assert not server.unknown
 
 
-def whole(cell):
-    """Return the value of a cell, also of a key that has numbers and texts."""
-    halves = cell.values() if isinstance(cell, dict) else [cell]
-    return next((half for half in halves if half is not None), None)
-
-
 def comparable(value):
-    """Return a value as text; in a list 1 and 1.0 are one number, and Parquet knows the latter."""
-    listed = isinstance(value, str) and value.startswith("[")
-    return str([str(item).removesuffix(".0") for item in json.loads(value)] if listed else value)
+    """Return a value as text; in JSON 1 and 1.0 are one number, and Parquet knows the latter."""
+    structured = isinstance(value, str) and value[:1] in ("[", "{")
+    return json.dumps(json.loads(value, parse_int=float)) if structured else str(value)
 
 
-def pulled_points(folder):
-    """Every value of an export as (key, step, value), steps as the training script counts them."""
-    points, step = [], None
-    frame = pl.concat(
-        [pl.read_parquet(path) for path in sorted(folder.glob("history*.parquet"))],
-        how="diagonal_relaxed",
-    )
-    for row in frame.iter_rows(named=True):
-        step = step if row["step"] is None else int(row["step"])
-        for key, cell in row.items():
-            value = whole(cell)
-            if value is not None and key not in ("step", "_step", "_runtime", "_timestamp"):
-                points.append((key, step, comparable(value)))
-    return sorted(points)
-
-
-def logged_points(path):
-    (part,) = wandb_offline.read(path, 0, ()).parts
+def points_of(parts):
+    """Every value as (key, step, value), steps as the training script counts them."""
     columns = ("key", "step", "value", "text")
-    rows = part.points.select(columns).iter_rows()
+    rows = [row for part in parts for row in part.points.select(columns).iter_rows()]
     return sorted(
         (key, step, comparable(text if value is None else value)) for key, step, value, text in rows
     )
+
+
+def pulled_points(folder):
+    """What the reader of exports has of a pulled run."""
+    files = sorted(folder.glob("history*.parquet"))
+    return points_of(part for path in files for part in wandb_parquet.read(path, 0, ()).parts)
+
+
+def logged_points(path):
+    return points_of(wandb_offline.read(path, 0, ()).parts)
 
 
 @pytest.mark.parametrize(

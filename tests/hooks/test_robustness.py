@@ -82,7 +82,9 @@ while True:
 """
     found, _ = script(code, tmp_path)
 
-    assert [line["handler"] for line in found if "handler" in line][:300] == list(range(1, 301))
+    # a handler may interrupt itself, so that its lines change places
+    handled = sorted(line["handler"] for line in found if "handler" in line)
+    assert handled[:300] == list(range(1, 301))
     assert (found[-1]["exit_code"], found[-1]["lines"]) == (143, len(found) - 1)
 
 
