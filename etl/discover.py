@@ -65,28 +65,34 @@ class _Search:
         self.seen: set[tuple[int, int]] = set()  # folders: device, inode
 
     def path(self, name: str) -> None:
-        try:
-            state = os.stat(name)
-            if stat.S_ISDIR(state.st_mode):
-                self.folder(name, state)
-            else:
-                self.file(name, state)
-        except FileNotFoundError:  # gone since it was named
-            return
-        except OSError as problem:
-            self.failed.append(problem)
+        """Search *name*; folders wait in a list, as they may lie deeper than Python recurses."""
+        waiting = [name]
+        while waiting:
+            found = waiting.pop()
+            try:
+                state = os.stat(found)
+                if stat.S_ISDIR(state.st_mode):
+                    waiting += reversed(self.folder(found, state))
+                else:
+                    self.file(found, state)
+            except FileNotFoundError:  # gone since it was named
+                continue
+            except OSError as problem:
+                self.failed.append(problem)
 
-    def folder(self, name: str, state: os.stat_result) -> None:
+    def folder(self, name: str, state: os.stat_result) -> list[str]:
+        """Take the files of a folder that was not searched before, and return its folders."""
         if (state.st_dev, state.st_ino) in self.seen:
-            return
+            return []
         self.seen.add((state.st_dev, state.st_ino))
         with os.scandir(name) as listed:
             entries = sorted(listed, key=lambda entry: entry.name)
+        folders = []
         for entry in entries:
             try:
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name not in _SKIPPED_FOLDERS:
-                        self.path(entry.path)
+                        folders.append(entry.path)
                 elif entry.is_symlink() and entry.is_dir():
                     self.links.append(entry.path)
                 else:
@@ -95,6 +101,7 @@ class _Search:
                 continue
             except OSError as problem:
                 self.failed.append(problem)
+        return folders
 
     def file(self, name: str, state: os.stat_result) -> None:
         if stat.S_ISREG(state.st_mode):  # a pipe would be waited for

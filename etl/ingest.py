@@ -6,7 +6,7 @@ import dataclasses
 import errno
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -29,12 +29,14 @@ from etl.ledger import Holding
 from etl.project import Project, Settings
 from etl.settled import Outcome
 from etl.settled import rules as rules_of
+from etl.sources import withheld
 from etl.sources.reading import Facts, Part, Piece, Reading, Reject, Source
 from etl.store import Store
 
 # Points held before the runs that they belong to are merged: 100 MB in columns, 500 in rows.
 HELD_POINTS = 10_000_000
 # Faults of the machine, not of a file: the sync as a whole cannot go on.
+_REPORT = "nanochat-report"
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -79,11 +81,14 @@ class Ingest:
         known = dict(self.book.entries)
         files = list(found)
         names = ledger.labels(self.project, [file.name for file in files])
+        beside = _changed_reports(files, names, known)
         for count, (file, name) in enumerate(zip(files, names, strict=True)):
             self.progress(count, len(files), os.path.basename(file.name))
             entry = known.get(name)
-            if entry is None or not entry.unchanged(file) or self._told(entry):
-                entry = self._read(file, name, entry)
+            whole = entry is not None and entry.kind == _REPORT
+            again = whole and os.path.dirname(file.name) in beside
+            if entry is None or not entry.unchanged(file) or self._told(entry) or again:
+                entry = self._read(file, name, entry, moved=again)
             self.outcome.files.append(entry)
             if self.holding > HELD_POINTS:
                 self._flush()
@@ -119,11 +124,16 @@ class Ingest:
                 self.anew.add(run_id)
             tables.rows(self.con, "update store.meta set rules = ?", rules)
 
-    def _read(self, file: Found, name: str, before: ledger.Entry | None) -> ledger.Entry:
-        """Read *file* from where it was read to, or anew, and note that in the ledger."""
+    def _read(
+        self, file: Found, name: str, before: ledger.Entry | None, *, moved: bool
+    ) -> ledger.Entry:
+        """Read *file* from where it was read to, or anew, and note that in the ledger.
+
+        What it held may have *moved* to other runs although it says what it said.
+        """
         known = list(self.book.held_by(name)) if before else []
         try:
-            goes_on = before is not None and before.grown(file)
+            goes_on = before is not None and (moved or before.grown(file))
             grown = goes_on and sources.BY_KIND[before.kind].grows  # type: ignore[union-attr,index]
             start = before.read_to if before and grown else 0
             facts = tuple(held.facts for held in known) if grown else ()
@@ -311,11 +321,27 @@ def attempt(
         return source, Reading(tuple(Part(facts) for facts in known), (failed,), start)
     parts = tuple(
         dataclasses.replace(
-            part, facts=dataclasses.replace(part.facts.normal(), read_to=reading.end)
+            withheld.from_texts(part),
+            facts=dataclasses.replace(part.facts.normal(), read_to=reading.end),
         )
         for part in reading.parts
     )
     return source, dataclasses.replace(reading, parts=parts)
+
+
+def _changed_reports(
+    files: Sequence[Found], names: Sequence[str], known: Mapping[str, ledger.Entry]
+) -> set[str]:
+    """Return the folders of nanochat reports in which a section is new or has changed.
+
+    The sections of one folder are one document: which run each is of, the others say.
+    """
+    return {
+        os.path.dirname(file.name)
+        for file, name in zip(files, names, strict=True)
+        if file.name.endswith(".md")
+        and not ((entry := known.get(name)) is not None and entry.unchanged(file))
+    }
 
 
 def _entry(name: str, file: Found, source: Source | None, reading: Reading) -> ledger.Entry:

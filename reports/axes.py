@@ -30,6 +30,8 @@ _LABELS = {
     "arc_easy_acc": "ARC-Easy",
     "gsm8k_acc": "GSM8K",
     "humaneval_acc": "HumanEval",
+    "core_metric": "CORE",
+    "chatcore_metric": "ChatCORE",
     "train/mfu": "MFU",
     "train/tok_per_sec": "throughput",
 }

@@ -20,6 +20,10 @@ LONGEST_TEXT = 200
 STEADY = ("throughput", "efficiency")  # a run's best single step says little: take the median
 
 
+# One number for a whole model: what people compare first, where it was measured.
+HEADLINES = ("core_metric", "chatcore_metric")
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One quantity of every run, in the order of the runs."""
@@ -57,7 +61,7 @@ def results(db: duckdb.DuckDBPyConnection, facts: Facts, axes: Axes) -> Results:
     columns = {column.key: column for column in _own(facts.runs)}
     for role, key in axes.keys.items():
         columns[role] = _config_column(facts.runs, key, role, _ROLE_LABELS[role])
-    for key, metric, rule in _shown_results(axes):
+    for key, metric, rule in _shown_results(facts, axes):
         columns[key] = _result(facts.runs, ends, metric, rule, key)
     if axes.accuracy:
         unit = _accuracy_unit(facts, axes)
@@ -71,7 +75,8 @@ def results(db: duckdb.DuckDBPyConnection, facts: Facts, axes: Axes) -> Results:
             axes.accuracy.explained,
         )
     shown = [key for key in _TABLE if key in columns and (key != "era" or _dated(facts))]
-    benchmarks = [metric.name for metric in axes.benchmarks]
+    headlines = [name for name in HEADLINES if name in columns and (name,) != axes.accuracies]
+    benchmarks = [*headlines, *(metric.name for metric in axes.benchmarks)]
     place = shown.index("steps")
     for metric in facts.catalog.values():
         if metric.name not in columns and metric.name in ends:
@@ -139,14 +144,16 @@ def _config_keys(runs: tuple[Run, ...]) -> list[str]:
     return sorted(differing[:COLOURABLE_KEYS])
 
 
-def _shown_results(axes: Axes) -> list[tuple[str, Metric, str]]:
+def _shown_results(facts: Facts, axes: Axes) -> list[tuple[str, Metric, str]]:
     found = []
     for metric in axes.losses:
         if metric.name == "val/bpb":
             found.append(("bpb", metric, "min"))
         elif not any(key == "loss" for key, _, _ in found):
             found.append(("loss", metric, "last"))
-    found += [(metric.name, metric, "max") for metric in axes.benchmarks]
+    shown = dict.fromkeys((*HEADLINES, *(metric.name for metric in axes.benchmarks)))
+    measured = [facts.catalog[name] for name in shown if name in facts.catalog]
+    found += [(metric.name, metric, "max") for metric in measured]
     return found
 
 
@@ -174,6 +181,16 @@ def _ends(db: duckdb.DuckDBPyConnection, facts: Facts) -> _Ends:
     for row in rows.to_dicts():
         if row["run_id"] in places:
             found.setdefault(row["metric"], {})[places[row["run_id"]]] = row
+    # what a run without history (a row of an exported table) reported of itself
+    reported = query(
+        db,
+        "select run_id, metric, value from summary where rule = 'reported' and value is not null"
+        " order by metric, run_id",
+    )
+    for run_id, metric, value in reported.iter_rows():
+        if run_id in places:
+            only = dict.fromkeys(("last", "min", "max", "median"), value)
+            found.setdefault(metric, {}).setdefault(places[run_id], only)
     for name in steady:
         medians = query(
             db,

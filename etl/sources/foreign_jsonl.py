@@ -28,6 +28,7 @@ from etl.sources.reading import (
 )
 from hooks import record
 
+_LONGEST_LINE = 64 << 20
 # Byte order marks of UTF-16, and how a line begins in it without one.
 _UTF16 = (b"\xff\xfe", b"\xfe\xff", b"{\x00", b"\x00{")
 
@@ -36,7 +37,16 @@ def recognises(path: Path, head: bytes, step_keys: Sequence[str] = STEP_KEYS) ->
     """Whether *path* is a log of steps: its first complete lines hold a step and a number."""
     if path.suffix.lower() not in SUFFIXES:
         return False
+    head = _whole_lines(path, head)
     return head.startswith(_UTF16) or jsonl_axes.of_head(head, step_keys) is not None
+
+
+def _whole_lines(path: Path, head: bytes) -> bytes:
+    """Return *head*, or, of a log whose config fills it, the first three lines."""
+    if len(head) < HEAD_BYTES or head.count(b"\n") > 1 or not head.startswith(b"{"):
+        return head
+    with path.open("rb") as file:
+        return b"".join(file.readline(_LONGEST_LINE) for _ in range(3))
 
 
 def read(
@@ -44,7 +54,7 @@ def read(
 ) -> Reading:
     """Return what *path* holds from byte *start* on; *known* is what came before."""
     with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+        head = _whole_lines(path, file.read(HEAD_BYTES))
     if head.startswith(_UTF16):
         first = head.split(b"\n", 1)[0]
         reason = f"UTF-16, where JSON lines are UTF-8: iconv -f UTF-16 -t UTF-8 {path.name} > new"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from etl.sources import private
 from etl.sources.private import public
 
 POINTS = pl.Schema(
@@ -104,16 +106,16 @@ class Facts:
 
     def normal(self) -> Facts:
         """Return the facts as tables can hold them, whatever types a strange file gave them."""
-        changes: dict[str, Any] = {name: _text(getattr(self, name)) for name in _TEXTS}
+        changes: dict[str, Any] = {name: _public(getattr(self, name), name) for name in _TEXTS}
         dicts = ("config", "effective", "summary")
         changes |= {name: public(_entries(getattr(self, name), 0)) for name in dicts}
-        versions = {k: str(v) for k, v in _entries(self.versions, 0).items()}
+        versions = {k: str(v) for k, v in public(_entries(self.versions, 0)).items()}
         return dataclasses.replace(
             self,
             **changes,
             run_id=_text(self.run_id) or "",
             segment_id=_text(self.segment_id) or "",
-            tags=tuple(tag for tag in map(_text, self.tags) if tag),
+            tags=tuple(tag for tag in map(_public, self.tags) if tag),
             versions=versions,
             rank=_whole(self.rank, 2**31) or 0,
             exit_code=_whole(self.exit_code, 2**31),
@@ -192,6 +194,7 @@ _TEXTS = (
     "loads_tag",
 )
 _FIELDS = tuple(field.name for field in dataclasses.fields(Facts))
+_IDS = ("parent_run_id",)  # which may look like anything
 _DEPTH = 50
 
 
@@ -204,6 +207,14 @@ def _text(value: Any) -> str | None:
     if value is None or isinstance(value, (list, dict)):
         return None
     return clean(str(value))
+
+
+def _public(value: Any, name: str = "") -> str | None:
+    found = _text(value)
+    if found is None or name in _IDS:
+        return found
+    found = private.text(found, name)
+    return re.split(r"[\\/]", found)[-1] if name == "script" else found
 
 
 def _whole(value: Any, limit: int) -> int | None:

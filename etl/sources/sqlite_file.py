@@ -64,7 +64,9 @@ def tables(con: sqlite3.Connection, wanted: tuple[str, ...]) -> dict[str, set[st
     Raises:
         DAMAGED: it is no database.
     """
-    query = "select name from pragma_table_info(?)"
+    # of a view, reading may never end
+    query = "select c.name from sqlite_master t, pragma_table_info(t.name) c"
+    query += " where t.type = 'table' and t.name = ?"
     found = {name: {row[0] for row in con.execute(query, [name])} for name in wanted}
     return {name: names for name, names in found.items() if names}
 
