@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl import project, snapshot
@@ -175,6 +175,7 @@ VALUES = {
 }
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(VALUES, key=str)), st.data())
 def test_few_values_are_hashed_as_many_are(kind, data):
     """In Python as in columns, whatever is missing."""
