@@ -130,8 +130,9 @@ def _numbers(column: pl.Series) -> npt.NDArray[Any]:
     if column.dtype == pl.Float64:
         whole = column.fill_null(0.0) if column.has_nulls() else column
         values = np.ascontiguousarray(whole.to_numpy(), dtype="<f8")
-        # any NaN is the same NaN; the sum is one also of inf and -inf
-        return np.where(np.isnan(values), np.nan, values) if math.isnan(values.sum()) else values
+        with np.errstate(invalid="ignore"):  # any NaN is the same NaN; inf and -inf sum to one, too
+            odd = math.isnan(values.sum())
+        return np.where(np.isnan(values), np.nan, values) if odd else values
     numbers = column.to_physical()
     numbers = numbers.cast(pl.Int64) if numbers.dtype != pl.Int64 else numbers
     numbers = numbers.fill_null(0) if numbers.has_nulls() else numbers

@@ -88,6 +88,17 @@ def test_any_order_split_and_repetition_of_the_same_files_is_the_same_snapshot(
     assert found == expected
 
 
+def test_a_resume_seen_after_the_exports_of_its_run_takes_their_later_points(
+    files, expected, tmp_path
+):
+    """They belonged to the first segment, which the resume cuts off, as long as it was alone."""
+    (resume,) = (path for path in files if "20260102" in str(path))
+    project = Project(tmp_path)
+    project.sync(*(path for path in files if path != resume))
+
+    assert project.sync(resume) == expected
+
+
 def test_the_place_of_the_files_does_not_matter(files, expected, tmp_path):
     """Copied elsewhere, under folders that sort otherwise."""
     root = next(path for path in files if path.name == "chart.csv").parent

@@ -123,6 +123,40 @@ def test_merging_is_order_free_and_idempotent(data):
 
 
 @settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", "c"]),
+            st.integers(0, 3),
+            st.none() | st.floats(),
+            st.none() | st.sampled_from([-1.0, 5.0, 1e9 + 0.1, 1e9 + 0.2]),
+        ),
+        max_size=12,
+    )
+)
+def test_few_points_are_merged_as_many_are(rows):
+    """Without queries as with them, also where a step comes again and two keys are one metric."""
+    values = [(key, step, value, None if value else "text", ts) for key, step, value, ts in rows]
+    points = pl.DataFrame(values, schema=POINTS, orient="row")
+    piece = Piece("hooks-jsonl", Facts("r", "s"), points)
+    segments = stitch([Facts("r", "s")])
+
+    def found():
+        history = merge.of_piece(piece, segments[0], lambda key: key.replace("c", "b"))
+        return merge.merge(NOTHING, [history], segments, PRECEDENCE).history
+
+    few = found()
+    numbers = [(metric, *map(list, of)) for metric, *of in few.numbers()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merge, "_FEW", -1)
+        patch.setattr(blocks, "_FEW", -1)
+
+        assert same(few, found())
+        assert few.counts("metric") == found().counts("metric")
+        assert repr(numbers) == repr([(m, *map(list, of)) for m, *of in found().numbers()])
+
+
+@settings(max_examples=100, deadline=None)
 @given(FILES, st.integers(0, 5))
 def test_merging_in_portions_is_merging_at_once(files, at):
     """merge(a + b) is merge(merge(a) + b)."""

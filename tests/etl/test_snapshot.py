@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 import polars as pl
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl import project, snapshot
@@ -163,3 +164,25 @@ def test_a_sync_that_is_killed_at_any_moment_leaves_nothing_that_the_next_does_n
     assert document["points"] == expected["points"]
     pointer = tmp_path / "k" / "calm" / "snapshots" / "latest"
     assert pointer.read_text().strip() == expected["snapshot"]
+
+
+VALUES = {
+    pl.String(): st.sampled_from(["", "a", "\u00e9"]),
+    pl.Float64(): st.sampled_from([0.0, -0.0, math.nan, math.inf, -math.inf, 1.5]),
+    pl.Int32(): st.integers(-5, 5),
+    pl.Boolean(): st.booleans(),
+    pl.Datetime("us"): st.datetimes(),
+}
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(VALUES, key=str)), st.data())
+def test_few_values_are_hashed_as_many_are(kind, data):
+    """In Python as in columns, whatever is missing."""
+    values = data.draw(st.lists(st.none() | VALUES[kind], max_size=20))
+    frame = pl.DataFrame({"x": pl.Series(values, dtype=kind)})
+    few = snapshot.digest(frame)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshot, "_FEW", -1)
+
+        assert snapshot.digest(frame) == few
