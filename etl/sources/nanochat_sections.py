@@ -46,7 +46,6 @@ _WORDS = {"None": None, "True": True, "False": False, "": None}
 _ENVIRONMENT = {
     "Branch": "git_branch",
     "Commit": "git_commit",
-    "Platform": "platform",
     "CPUs": "cpus",
     "Memory": "memory",
     "GPUs": "gpus",

@@ -14,7 +14,7 @@ _HOME = re.compile(
 _SECRET_KEY = re.compile(
     r"(?i)(api_?key|access_?key|wandb_?key|secret|passw(or)?d|credential"
     r"|(access|auth|hf|hub|bearer)_?token|private_?key|(^|_)token$|e_?mail|user_?name|host_?name"
-    r"|node_?name|log_?name|(^|_)host$|(^|_)user$)"
+    r"|node_?name|log_?name|(^|_)host(_|$)|(^|_)user$)"
 )
 _SECRETS = (
     re.compile(r"\b(sk|hf|ghp|gho|glpat|github_pat|wandb_v1)[-_][A-Za-z0-9_-]{16,}"),
@@ -22,7 +22,7 @@ _SECRETS = (
     re.compile(r"\bBearer\s+\S+"),
     re.compile(r"(?<=://)[^/\s:@]+:[^@\s]+(?=@)"),  # a name and password in an address
     re.compile(r"(?i)(?<=[\s\"'])--?[\w-]*(key|token|secret|passw\w*)[= ]\S+|^--?[\w-]*key=\S+"),
-    re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.-]+\b"),  # an e-mail address
+    re.compile(r"\b[\w.+-]+@([\w-]+\.)+[A-Za-z]{2,}\b"),  # an e-mail address
 )
 _FLAG = re.compile(r"(?i)--?[\w-]*(key|token|secret|passw\w*)")
 _WANDB_KEY = re.compile(r"[0-9a-f]{40}")
