@@ -14,6 +14,8 @@ from typing import Any, Self
 
 from hooks import record, wandb_tee
 from hooks.capture import Capture, file_name, say
+from hooks.telemetry import Sampler, interval_of
+from hooks.telemetry import start as start_telemetry
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _VERSIONED = ("torch", "numpy", "wandb", "transformers")
@@ -32,12 +34,14 @@ class Run:
         tee: wandb_tee.WandbTee | None,
         header: dict[str, Any],
         config: dict[str, Any],
+        sampler: Sampler | None = None,
     ) -> None:
         self.id: str = header["run_id"]
         self.name: str = header["name"]
         self.path = capture.path
         self._capture = capture
         self._tee = tee
+        self._sampler = sampler
         self._calls = 0
         self.config = _Watched(config, lambda values: self._changed("config", values))
         self.summary = _Watched({}, lambda values: self._changed("summary", values))
@@ -70,6 +74,8 @@ class Run:
         if self._capture.closed:
             return
         exit_code = exit_code if isinstance(exit_code, int) else 1
+        if self._sampler is not None:
+            self._sampler.stop()
         fields = {"exit_code": exit_code, "lines": self._capture.lines}
         self._event("finish", {**fields, "dropped": self._capture.dropped})
         self._capture.close()
@@ -156,6 +162,7 @@ def init(
     resume: int | bool | None = None,
     parent: str | None = None,
     wandb: Any = None,
+    telemetry: bool | float = True,
 ) -> Run:
     """Start a run, or a new segment of run *run_id*, and return the object that logs it.
 
@@ -170,14 +177,16 @@ def init(
         parent: id of the run whose checkpoint this one started from.
         wandb: a W&B run to pass everything on to; True, "online" or "offline" to start one; False
             for none. Without it, a W&B run that this process already has is used.
+        telemetry: whether the machine is measured, or every how many seconds (15).
 
     Raises:
         OSError: the log file cannot be created.
-        ValueError: *resume* without *run_id*, or no *dir* and a project that is no name for a
-            folder.
+        ValueError: *resume* without *run_id*, no *dir* and a project that is no name for a folder,
+            or *telemetry* is no time.
     """
     if resume is not None and resume is not False and run_id is None:
         raise ValueError("resume needs the run_id of the run that goes on")
+    interval = interval_of(telemetry)
     now = time.time()
     asked, left_out = record.sift(dict(config or {}), as_text=True)
     header = _header(
@@ -192,7 +201,7 @@ def init(
     tee = None
     if header["rank"] == 0:  # W&B takes one writer a run
         tee = wandb_tee.attach(wandb, header=header, config=asked, folder=folder)
-    return Run(capture, tee, header, asked)
+    return Run(capture, tee, header, asked, start_telemetry(capture, interval))
 
 
 def _header(
