@@ -62,7 +62,9 @@ class Busy:
         self._proc = proc
         self._limit = cgroup.cpu_limit(cgroup.folders("cpu"))
         self._accounts = cgroup.folders("cpuacct")[:1]
-        self.cpus = _cpus() if self._limit is None else min(self._limit.cpus, _allowed())
+        allowed = _allowed()
+        self.allowed = allowed if self._limit is None else min(self._limit.cpus, allowed)
+        self.cpus = _cpus() if self._limit is None else self.allowed
         self._last: dict[str, tuple[float, float]] = {}
         self._periods: tuple[int, int] | None = None
 
