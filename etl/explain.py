@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from etl import identity, ledger, tables
+from etl import claims, identity, ledger, tables
 from etl.errors import NoDataError, UsageError
 from etl.project import Project, Settings
 
@@ -73,15 +73,15 @@ def _run(con: duckdb.DuckDBPyConnection, project: Project, wanted: str) -> str:
 def _files(
     con: duckdb.DuckDBPyConnection, held: list[ledger.Holding], run_id: str, settings: Settings
 ) -> list[dict[str, Any]]:
-    claims = {claim.own_id: claim for claim in identity.claims(held, settings)}
+    by_id = {claim.own_id: claim for claim in claims.claims(held, settings)}
     own_ids = sorted({item.facts.run_id for item in held if item.run_id == run_id})
     status = dict(tables.rows(con, "select path, status from ledger"))
     files = []
     for item in held:
         if item.run_id != run_id:
             continue
-        own = claims[item.facts.run_id]
-        others = [claims[other] for other in own_ids if other != own.own_id]
+        own = by_id[item.facts.run_id]
+        others = [by_id[other] for other in own_ids if other != own.own_id]
         files.append(
             {
                 "path": item.path,

@@ -12,10 +12,21 @@ from pathlib import Path
 
 import duckdb
 
-from etl import catalog, discover, eras, identity, ledger, lineage, quarantine, sources, tables
+from etl import (
+    catalog,
+    claims,
+    discover,
+    eras,
+    identity,
+    ledger,
+    lineage,
+    quarantine,
+    sources,
+    tables,
+)
+from etl.claims import Claim
 from etl.discover import Found
 from etl.errors import IncompleteError, was_stopped
-from etl.identity import Claim
 from etl.ledger import Holding
 from etl.project import Project, Settings
 from etl.sources import foreign_jsonl
@@ -118,7 +129,8 @@ class Ingest:
         name = ledger.label(self.project, file.path)
         known = ledger.held_by(self.con, name) if before else []
         try:
-            grown = before is not None and before.grown(file)
+            goes_on = before is not None and before.grown(file)
+            grown = goes_on and sources.BY_KIND[before.kind].grows  # type: ignore[union-attr,index]
             start = before.read_to if before and grown else 0
             facts = tuple(held.facts for held in known) if grown else ()
             source, reading = attempt(file.path, start, facts, self.readers)
@@ -129,7 +141,8 @@ class Ingest:
         self._refuse(file.path, reading.rejects)
         held = self._held(name, source, reading, known if grown else ())
         if not grown:
-            self._replaced(name, before, known, held)
+            # what a file held when it was half written is no run of its own
+            self._replaced(name, None if goes_on else before, known, held)
         self.outcome.changed |= source is not None or bool(known)
         ledger.put(self.con, entry, held)
         quarantine.put(self.con, name, reading.rejects, since=0 if reading.anew else start)
@@ -147,8 +160,8 @@ class Ingest:
         for part in reading.parts if source else ():
             facts = part.facts
             was = before.get((facts.run_id, facts.segment_id, facts.rank))
-            sample = identity.sample(part.points, was.sample if was else {})
-            run_id = was.run_id if was else self.runs.get(facts.run_id, facts.run_id)
+            sample = claims.sample(part.points, was.sample if was else {})
+            run_id = was.run_id if was else ledger.run_of(self.con, facts.run_id)
             held.append(Holding(name, source.kind, run_id, facts, sample))  # type: ignore[union-attr]
         return held
 
@@ -192,12 +205,13 @@ class Ingest:
         for run_id in sorted({was.run_id for was in known}):
             self.anew.add(run_id)
         now = {item.facts.run_id for item in held}
+        if before is None:
+            return
         for own_id in sorted({was.facts.run_id for was in known} - now):
             gone = f"{name} (as it held {own_id})"
             lost = [was for was in known if was.facts.run_id == own_id]
-            if before is not None:
-                entry = dataclasses.replace(before, path=gone, size=-1, status="gone")
-                ledger.put(self.con, entry, lost)
+            entry = dataclasses.replace(before, path=gone, size=-1, status="gone")
+            ledger.put(self.con, entry, lost)
             holds = f"run {min(now)}" if now else "no run"
             self.outcome.notes.append(
                 f"{name}: now holds {holds}; what was read of run {own_id} is kept"
@@ -232,7 +246,7 @@ class Ingest:
         """Find out which files hold the same run, and move what turned out to be another one."""
         held = ledger.holdings(self.con)
         before = {item.facts.run_id: item.run_id for item in held}
-        self.claims = identity.claims(held, self.settings)
+        self.claims = claims.claims(held, self.settings)
         self.runs, self.ambiguous = identity.resolve(self.claims)
         readable = {p: ledger.place(self.project, p).exists() for p in {h.path for h in held}}
         for item in held:  # what cannot be read again stays where it is
@@ -241,6 +255,9 @@ class Ingest:
         moved = {own: run for own, run in self.runs.items() if before.get(own, own) != run}
         ledger.assign(self.con, moved)
         kept = set(self.runs.values())
+        for run_id in sorted(self.anew - kept):  # no file holds it any more
+            self.store.drop(run_id)
+        self.anew &= kept
         for own_id, run_id in moved.items():
             self.anew.add(run_id)
             if before[own_id] in kept:
@@ -306,15 +323,16 @@ def attempt(
 def _entry(name: str, file: Found, source: Source | None, reading: Reading) -> ledger.Entry:
     empty = not reading.parts and not reading.rejects
     status = "quarantined" if reading.rejects else "empty" if empty else "read"
-    grows = source is not None and source.grows and bool(reading.parts)
+    # a file that is written whole may yet be found half written
+    read_to = reading.end if source and source.grows else file.size
     return ledger.Entry(
         path=name,
         kind=source.kind if source else None,
         size=file.size,
         mtime_ns=file.mtime_ns,
         inode=file.inode,
-        marks=ledger.marks(file.path, reading.end) if grows else "",
-        read_to=reading.end,
+        marks=ledger.marks(file.path, read_to) if reading.parts else "",
+        read_to=read_to,
         status=status if source else "not ours",
         points=sum(sum(part.facts.keys.values()) for part in reading.parts),
         notes="; ".join(reading.notes),

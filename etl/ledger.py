@@ -141,6 +141,12 @@ def note(con: duckdb.DuckDBPyConnection, entry: Entry) -> None:
     put(con, entry, held_by(con, entry.path))
 
 
+def run_of(con: duckdb.DuckDBPyConnection, own_id: str) -> str:
+    """Return the run that files of *own_id* were found to be of, or *own_id* itself."""
+    found = tables.rows(con, "select run_id from store.holds where own_id = ? limit 1", own_id)
+    return str(found[0][0]) if found else own_id
+
+
 def assign(con: duckdb.DuckDBPyConnection, runs: Mapping[str, str]) -> None:
     """Make every holding whose own id is in *runs* one of the run that it is mapped to."""
     for own_id, run_id in sorted(runs.items()):

@@ -15,12 +15,20 @@ import threading
 import weakref
 from pathlib import Path
 
+MOST_REASONS = 32  # told apart and said; a loop may invent a new key for every step
+
 
 class Capture:
-    """An open log file that never raises once it is open; what it could not write, it counts."""
+    """An open log file that never raises once it is open; what it could not write, it counts.
 
-    def __init__(self, path: Path, header: bytes) -> None:
+    ``lines`` counts what is in the file, ``dropped`` what is not, and ``reasons`` says of the
+    latter how often which reason was the cause.
+    """
+
+    def __init__(self, path: Path, header: bytes, *, sync: bool = False) -> None:
         """Create the file *path*, and its folders, and write its first line.
+
+        With *sync* a line is on the disk, and not in the kernel alone, when write() returns.
 
         Raises:
             OSError: the folder cannot be written, or *path* exists (two processes never share one).
@@ -29,15 +37,20 @@ class Capture:
         self.path = path
         self.lines = 0
         self.dropped = 0
+        self.reasons: dict[str, int] = {}
         self._torn = False
-        self._lock = threading.Lock()
-        self._said: set[str] = set()
+        # one that its holder may take again: a signal's handler logs in the midst of a write
+        self._lock = threading.RLock()
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._sync = sync
         self._header = header  # until it is written: without it nobody knows whose lines follow
+        self._ready = False  # whether a line may go the short way
         # a lock that another thread held when this process was forked would never be let go
         me = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _unlock(me()))
         self.write(b"")
+        if sync:
+            _sync_folder(path.parent)
 
     @property
     def closed(self) -> bool:
@@ -46,37 +59,87 @@ class Capture:
 
     def write(self, line: bytes) -> None:
         """Append *line*, which ends with a newline."""
-        with self._lock:
-            if self.closed:
-                self._drop("it was logged after finish()")
-                return
-            try:
-                if self._header:
-                    self._append(self._header)
-                    self._header = b""
-                if line:
-                    self._append(line)
-            except OSError as problem:
-                self._drop(problem.strerror or str(problem))
+        if not self._lock.acquire(blocking=False):
+            self._wait()
+        try:
+            if self._ready:
+                written = os.write(self._file, line)
+                if written == len(line):
+                    self.lines += 1
+                else:
+                    self._complete(line, written)
+            else:
+                self._write_carefully(line)
+        except OSError as problem:
+            self._drop(problem.strerror or str(problem))
+        finally:
+            self._lock.release()
+
+    def _wait(self) -> None:
+        """Take the lock."""
+        while not self._lock.acquire(timeout=0.5):
+            if sys.is_finalizing():  # its holder was stopped in the midst of a line, for good
+                self._lock = threading.RLock()
+
+    def _write_carefully(self, line: bytes) -> None:
+        if self.closed:
+            self._drop("it was logged after finish()")
+            return
+        if self._header:
+            self._append(self._header)
+            self._header = b""
+        if line:
+            self._append(line)
+        if self._sync:
+            self._synchronise()
+        else:
+            self._ready = True
 
     def _append(self, line: bytes) -> None:
         # a disk that filled up may hold half a line: the next one starts on a line of its own
         data = b"\n" + line if self._torn else line
-        while data:
-            data = data[os.write(self._file, data) :]
-            self._torn = True
-        self._torn = False
+        self._complete(data, os.write(self._file, data))
+
+    def _complete(self, data: bytes, written: int) -> None:
+        """Write what is left of *data*, and count it as a line once all of it is there."""
+        before = self.lines
+        while written < len(data):
+            self._torn, self._ready = self._torn or written > 0, False
+            try:
+                written += os.write(self._file, data[written:])
+            except OSError:
+                if written < len(data) - 1:
+                    raise
+                break  # it lacks its newline alone, which the next line brings along
+            if self.lines != before:  # a signal's handler logged a line of its own in between
+                self._torn = True
+                raise OSError("a signal's handler logged in the midst of a line")
+        self._torn = written < len(data)
         self.lines += 1
+
+    def _synchronise(self) -> None:
+        try:
+            # fdatasync leaves out the times of the file; macOS has fsync alone
+            getattr(os, "fdatasync", os.fsync)(self._file)
+        except OSError as problem:
+            self._drop(f"written, but not known to be on the disk: {problem.strerror}")
 
     def note(self, reason: str) -> None:
         """Count a value that could not be written, and say each reason once on stderr."""
-        with self._lock:
+        self._wait()
+        try:
             self._drop(reason)
+        finally:
+            self._lock.release()
 
     def _drop(self, reason: str) -> None:
         self.dropped += 1
-        if reason not in self._said:
-            self._said.add(reason)
+        known = reason in self.reasons
+        if not known and len(self.reasons) >= MOST_REASONS:
+            reason = "other reasons"
+            known = reason in self.reasons
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        if not known:
             say(
                 f"could not log to {self.path.name}: {reason}\n"
                 f"  training goes on; the finish line counts what is missing"
@@ -84,15 +147,29 @@ class Capture:
 
     def close(self) -> None:
         """Close the file; later writes are counted as dropped."""
-        with self._lock:
+        self._wait()
+        try:
             if not self.closed:
-                os.close(self._file)
-                self._file = -1
+                file, self._file, self._ready = self._file, -1, False
+                with contextlib.suppress(OSError):
+                    os.close(file)
+        finally:
+            self._lock.release()
 
 
 def _unlock(capture: Capture | None) -> None:
     if capture is not None:
-        capture._lock = threading.Lock()  # noqa: SLF001  its own module
+        capture._lock = threading.RLock()  # noqa: SLF001  its own module
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the name of a new file to the disk, where the file system has a way to do that."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def say(message: str) -> None:
@@ -107,5 +184,9 @@ def file_name(run_id: str, segment: str, rank: int, pid: int) -> str:
     >>> file_name("d20/a b", "mfx2k1", 0, 4121)
     'd20-a-b.mfx2k1.rank0.4121.jsonl'
     """
-    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", run_id)[:80]
-    return f"{safe}.{segment}.rank{rank}.{pid}.jsonl"
+    return f"{file_stem(run_id)}.{segment}.rank{rank}.{pid}.jsonl"
+
+
+def file_stem(run_id: str) -> str:
+    """Return what the names of all files of run *run_id* begin with; another run's may as well."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", run_id)[:80]

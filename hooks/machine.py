@@ -49,7 +49,7 @@ def _meminfo(proc: Path) -> dict[str, int]:
 def _psutil() -> Any:
     """Return psutil, or None where it is not installed."""
     try:
-        import psutil  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415  an extra
+        import psutil  # noqa: PLC0415  an extra
     except ImportError:
         return None
     return psutil
@@ -154,7 +154,7 @@ class Machine:
         self._groups = cgroup.folders("memory")
         self._busy = Busy(proc)
         self._kills = self._oom_kills()
-        self._busy.percent(), self._busy.own_percent(), self._busy.throttled_percent()
+        self.read()  # what the next call's shares of time are since
 
     def read(self) -> dict[str, float]:
         """Return what can be measured now; shares of time are since the last call."""

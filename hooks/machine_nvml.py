@@ -32,7 +32,7 @@ _Read = Callable[[Any, Any], dict[str, float]]
 def open_all() -> list[Gpu]:
     """Return the node's GPUs; none where there is no driver or no nvidia-ml-py."""
     try:
-        import pynvml  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415  an extra
+        import pynvml  # noqa: PLC0415  an extra
     except ImportError:
         if DRIVER.exists():
             say("GPUs are not measured. fix: pip install nvidia-ml-py")

@@ -23,7 +23,7 @@ from hooks import record
 from hooks.capture import Capture, say
 
 INTERVAL_SEC = 15.0  # W&B's
-LEAST_SEC = 1.0  # a share of a shorter time says little
+LEAST_SEC = 1.0  # shares of a shorter time say little, and a shorter run is not measured
 STOP_SEC = 2.0  # what finish() waits for a sample that hangs, as on a GPU that fell off the bus
 PREFIX = "system."
 
@@ -39,7 +39,7 @@ class Sampler:
     """Samples until it is stopped, collected, or forked away from.
 
     Samples are taken every *interval* seconds and once more at the end. *probes* is called on the
-    thread: opening a driver may take seconds.
+    thread, a moment after the start: opening a driver may take seconds.
     """
 
     def __init__(
@@ -100,9 +100,12 @@ class Sampler:
 def _loop(me: weakref.ref[Sampler], stopped: threading.Event, interval: float) -> None:
     """Sample for as long as somebody holds the sampler; between samples nobody here does."""
     try:
-        _take(me, Sampler.begin)
         last = time.monotonic()
         due = last + interval
+        # a second later: a script that begins has enough to import, and may be over by then
+        if stopped.wait(min(LEAST_SEC, interval / 2)):
+            return
+        _take(me, Sampler.begin)
         while not stopped.wait(max(0.0, due - time.monotonic())):
             if not _take(me, Sampler.sample):
                 return

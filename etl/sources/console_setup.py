@@ -10,8 +10,8 @@ from etl.sources import console_lines as known
 from etl.sources.console_meaning import Meaning, Value
 from etl.sources.console_text import compact_time
 from etl.sources.nanochat_logfmt import number
+from etl.sources.private import is_private
 
-_SECRET = re.compile(r"api_?key|passw|secret|auth|credential", re.IGNORECASE)
 _CHECKPOINT_FOLDERS = ("base", "mid", "sft", "chat", "rl")
 
 
@@ -186,6 +186,6 @@ def kept(values: dict[str, Value]) -> dict[str, Value]:
     for name, value in values.items():
         if isinstance(value, str) and value[:1] in ("/", "~", "\\"):
             value = re.split(r"[\\/]", value.rstrip("\\/"))[-1]  # noqa: PLW2901  the same value
-        if not _SECRET.search(name):
+        if not is_private(name):
             found[name] = value
     return found

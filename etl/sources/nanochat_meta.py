@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from etl.sources import nanochat_words as words
+from etl.sources.private import public
 from etl.sources.reading import Facts, Part, Reading, Reject, Source
 
 _NAME = re.compile(r"meta_(?P<step>\d{1,12})(?:\..+)?\.json")
@@ -136,7 +137,7 @@ def _facts(
         loads_stage=source,
         loads_tag=loads_tag,
         loads_step=words.whole(config.get("model_step", config.get("step"))) if source else None,
-        config=words.public(config),
+        config=public(config),
         resumed=resume is not None,
         resume_step=resume,
         tells_end=False,
@@ -172,7 +173,8 @@ def _effective(meta: Mapping[str, Any]) -> dict[str, Any]:
         and isinstance(value, (bool, int, float))
     }
     model = {_MODEL.get(key, key): value for key, value in meta["model_config"].items()}
-    return words.public({**model, **found})
+    made: dict[str, Any] = public({**model, **found})
+    return made
 
 
 def _is_last(stage: str | None, step: int, config: Mapping[str, Any]) -> bool | None:
@@ -229,7 +231,7 @@ def _values(
         if value is not None and not (key == "min_val_bpb" and math.isinf(value)):
             rows.append((key, step, value, None))
     if isinstance(meta.get("dataloader_state_dict"), dict):
-        text = json.dumps(words.public(meta["dataloader_state_dict"]), sort_keys=True)
+        text = json.dumps(public(meta["dataloader_state_dict"]), sort_keys=True)
         rows.append(("dataloader_state_dict", step, None, text))
     return rows, summary
 

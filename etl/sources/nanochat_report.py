@@ -16,6 +16,7 @@ from etl.sources import nanochat_stages as stages
 from etl.sources import nanochat_words as words
 from etl.sources.nanochat_sections import Report, Section
 from etl.sources.nanochat_stages import Run
+from etl.sources.private import public
 from etl.sources.reading import Facts, Part, Reading, Source
 
 _MOST_BYTES = 1 << 20  # of a neighbour; a report has 7 KB
@@ -116,7 +117,7 @@ def _part(report: Report, run: Run, runs: list[Run], written: list[Section]) -> 
         loads_stage=source,
         loads_tag=_loaded_tag(run, parent, runs) if source else None,
         loads_step=words.whole(asked.get("model_step", asked.get("step"))) if source else None,
-        config=words.public(run.config),
+        config=public(run.config),
         effective=run.effective,
         summary=run.summary | ({} if wall is None else {"report/wall_clock_time": wall}),
         versions=_environment(report, written),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from etl.sources import nanochat_words as words
+from etl.sources.private import public
 from etl.sources.reading import Reject
 
 TITLE = "# nanochat training report"
@@ -229,4 +229,4 @@ def value_of(key: str, text: str) -> Any:
     try:
         return float(text)
     except ValueError:
-        return words.public({key: text}).get(key)
+        return public({key: text}).get(key)

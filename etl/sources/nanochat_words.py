@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -31,8 +30,6 @@ SCRIPTS = {
     "rl": "chat_rl",
 }
 
-_HOME = re.compile(r"(?:/home/|/Users/|[A-Za-z]:[\\/]Users[\\/])[^/\\\s]+|/root(?=/|$)")
-_SECRET = re.compile(r"api_?key|passw|secret|credential|(?:^|_)token$", re.IGNORECASE)
 
 Row = tuple[str, int, float | None, str | None]  # key, step, value, text
 
@@ -53,19 +50,6 @@ def own_id(prefix: str, *parts: object) -> str:
     """Return an id of ours, made of *parts* alone."""
     content = json.dumps(parts, sort_keys=True, default=str).encode("utf-8", "surrogatepass")
     return f"{prefix}-" + hashlib.blake2b(content, digest_size=5).hexdigest()
-
-
-def public(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *values* without what looks like a secret, home folders written as ``~``."""
-    return {key: _public(value) for key, value in values.items() if not _SECRET.search(str(key))}
-
-
-def _public(value: Any) -> Any:
-    if isinstance(value, str):
-        return _HOME.sub("~", value)
-    if isinstance(value, dict):
-        return public(value)
-    return [_public(item) for item in value] if isinstance(value, list) else value
 
 
 def run_name(config: Mapping[str, Any]) -> str | None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import polars as pl
 
+from etl.sources.private import public
+
 POINTS = pl.Schema(
     {
         "key": pl.String,  # as the source spells it
@@ -31,6 +33,7 @@ HEAD_BYTES = 64 * 1024  # what a source sees of a file to recognise it
 STEP_KEYS = ("step", "_step", "iter", "iteration", "global_step", "trainer/global_step")
 TIME_KEYS = ("_ts", "_timestamp", "timestamp")
 RUNTIME_KEYS = ("_runtime",)
+GROUPED = "grouped by W&B"  # the job type of a mean of runs, which is none of them
 SAID_STAGE = "training_stage"  # a text that the original visualiser's hooks log
 
 
@@ -100,7 +103,7 @@ class Facts:
         """Return the facts as tables can hold them, whatever types a strange file gave them."""
         changes: dict[str, Any] = {name: _text(getattr(self, name)) for name in _TEXTS}
         dicts = ("config", "effective", "summary")
-        changes |= {name: _entries(getattr(self, name), 0) for name in dicts}
+        changes |= {name: public(_entries(getattr(self, name), 0)) for name in dicts}
         versions = {k: str(v) for k, v in _entries(self.versions, 0).items()}
         return dataclasses.replace(
             self,

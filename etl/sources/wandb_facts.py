@@ -10,20 +10,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from etl.sources.private import public
 from etl.sources.reading import Facts
 
 # The id that W&B gives a run: eight characters of base 36. A word, a number and a word with its
 # number (``seed2026``) may be anything; one id in twenty looks so, and is not taken for one either.
 RUN_ID = re.compile(r"(?![a-z]*\d*$)(?=.*[a-z])[a-z0-9]{8}")
 _RUN_FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(?P<id>[A-Za-z0-9_.-]+)")
-_HOME = re.compile(
-    r"(?<![\w.])(?:(?:/home/|/Users/|[A-Za-z]:[/\\]+Users[/\\]+)[^/\\\s\"']+|/root(?=/|$))"
-)
-_SECRET_KEY = re.compile(
-    r"(?i)(api_?key|secret|passw(or)?d|credential|(access|auth|hf|hub|bearer)_?token|private_?key"
-    r"|e_?mail|user_?name|host_?name|^host$|^user$)"
-)
-_SECRET_VALUE = re.compile(r"(sk|hf|ghp|gho|glpat|wandb_v1)[-_][A-Za-z0-9_-]{16,}")
 _GPUS = re.compile(r"\[(?P<first>[^,\]]+)[^\]]*\]")
 _GENERIC = (
     "history",
@@ -111,23 +104,6 @@ def config(values: Any) -> dict[str, Any]:
         return {}
     own = {key: value for key, value in values.items() if key not in ("_wandb", "wandb_version")}
     return {key: value for key, value in public(own).items() if value is not None}
-
-
-def public(value: Any) -> Any:
-    """Return *value* without secrets, and with ``~`` for anyone's home folder."""
-    if isinstance(value, dict):
-        return {
-            str(key): public(inner)
-            for key, inner in value.items()
-            if not _SECRET_KEY.search(str(key).replace("-", "_"))
-        }
-    if isinstance(value, (list, tuple)):
-        return [public(inner) for inner in value]
-    if not isinstance(value, str):
-        return value
-    if _SECRET_VALUE.fullmatch(value):
-        return "(left out)"
-    return _HOME.sub("~", value)
 
 
 def with_config(facts: Facts, values: dict[str, Any]) -> Facts:

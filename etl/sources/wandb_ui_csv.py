@@ -16,7 +16,7 @@ import polars as pl
 
 from etl import catalog
 from etl.sources import csv_table, wandb_facts, wide
-from etl.sources.reading import STEP_KEYS, Facts, Part, Reading, Reject, Source, no_points
+from etl.sources.reading import GROUPED, STEP_KEYS, Facts, Part, Reading, Reject, Source, no_points
 
 _BETWEEN = " - "
 _TWINS = {"__MIN": "min", "__MAX": "max"}
@@ -264,7 +264,7 @@ def _facts(run: _Run, points: pl.DataFrame, *, grouped: bool, log_index: bool) -
         id_known=grouped,
         name=run.name,
         group=group["value"] if group and grouped else None,
-        job_type="grouped by W&B" if grouped else None,
+        job_type=GROUPED if grouped else None,
         notes="the mean of a group of runs, and no run" if grouped else None,
         config={config["key"]: csv_table.plain(config["value"])} if config else {},
         tells_end=False,

@@ -1,7 +1,7 @@
-"""What measuring the machine costs: CPU time of the thread in a minute, of one core.
+"""What measuring the machine costs: our thread in a minute, and one row against the original's.
 
-The peer is W&B's own sampler in the same minute, offline and at its own default of 15 s: CPU time
-of the processes that it starts. ``python tests/bench/telemetry_cost.py [SECONDS]``
+The original's helper asked psutil how busy the CPU is and waited 0.1 s for the answer, in each row
+of SFT and RL. ``python tests/bench/telemetry_cost.py [SECONDS]``
 """
 
 from __future__ import annotations
@@ -15,17 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60.0
 
 
-def of_children(psutil: object) -> float:
-    """Return the CPU seconds of all processes below this one."""
-    found = 0.0
-    for process in psutil.Process().children(recursive=True):  # type: ignore[attr-defined]
-        times = process.cpu_times()
-        found += times.user + times.system
-    return found
-
-
-def measure(place: str, seconds: float, interval: float | bool) -> tuple[float, int]:
-    """Return (CPU seconds of our thread, bytes written) of a run of so many *seconds*."""
+def of_thread(place: str, seconds: float, interval: float | bool) -> tuple[float, int, int]:
+    """Return (CPU seconds of our thread, samples, bytes) of a run of so many *seconds*."""
     import hooks
 
     run = hooks.init("bench", dir=place, wandb=False, telemetry=interval)
@@ -33,7 +24,25 @@ def measure(place: str, seconds: float, interval: float | bool) -> tuple[float, 
     time.sleep(seconds)
     used = time.clock_gettime(clock)
     run.finish()
-    return used, Path(run.path).stat().st_size
+    data = Path(run.path).read_bytes()
+    return used, data.count(b'"telemetry"'), len(data)
+
+
+def of_rows(count: int) -> tuple[float, float]:
+    """Return the wall seconds of one row's machine numbers: the original's way, and ours."""
+    import psutil
+
+    from hooks import nanochat
+
+    began = time.perf_counter()
+    for _ in range(count):
+        psutil.cpu_percent(interval=0.1)
+        psutil.virtual_memory()
+    original = (time.perf_counter() - began) / count
+    began = time.perf_counter()
+    for _ in range(count):
+        nanochat.log_system_metrics()
+    return original, (time.perf_counter() - began) / count
 
 
 def main() -> None:
@@ -41,30 +50,14 @@ def main() -> None:
     sys.path.insert(0, str(ROOT))
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS
     with tempfile.TemporaryDirectory() as place:
-        used, size = measure(place, seconds, interval=True)
-        often, _ = measure(place, 10, interval=0.1)
-        print(
-            f"hooks          {used:7.3f} s CPU in {seconds:.0f} s   {used / seconds:.3%} of a core"
-        )
-        print(f"  of it a sample {(often - used) / (100 - seconds / 15) * 1e3:5.2f} ms;"
-              f" {size} bytes in the log")  # fmt: skip
-        try:
-            import psutil
-            import wandb
-        except ImportError as problem:
-            print(f"wandb          not measured: {problem}")
-            return
-        for stats in (True, False):
-            settings = wandb.Settings(silent=True, x_disable_stats=not stats, console="off")
-            before = of_children(psutil)
-            run = wandb.init(project="bench", mode="offline", dir=place, settings=settings)
-            began = of_children(psutil)
-            time.sleep(seconds)
-            theirs = of_children(psutil) - began
-            run.finish()
-            what = "with" if stats else "without"
-            print(f"wandb offline  {theirs:7.3f} s CPU {what} its stats  {theirs / seconds:.3%}"
-                  f" of a core ({began - before:.2f} s to start)")  # fmt: skip
+        used, samples, size = of_thread(place, seconds, interval=True)
+        often, many, _ = of_thread(place, 10, interval=0.05)
+    each = (often - used) / (many - samples)
+    print(f"thread    {used:.3f} s of CPU in {seconds:.0f} s: {used / seconds:.3%} of a core")
+    print(f"sample    {each * 1e3:.2f} ms of CPU; the log has {samples} in {size} bytes")
+    original, ours = of_rows(20)
+    print(f"row       {ours * 1e3:.3f} ms; the original's {original * 1e3:.1f} ms")
+    print(f"ratio     {original / ours:.0f}")
 
 
 if __name__ == "__main__":

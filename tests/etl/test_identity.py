@@ -8,10 +8,10 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl import identity
+from etl import claims, identity, lineage
 from etl.ledger import Holding
 from etl.project import Settings
-from etl.sources.reading import POINTS, Facts
+from etl.sources.reading import GROUPED, POINTS, Facts
 
 
 def curve(seed, steps, *, digits=6):
@@ -30,7 +30,7 @@ def holding(own_id, kind, *, known=False, values=None, key="train/loss", **facts
 
 
 def runs(*holdings):
-    found, notes = identity.resolve(identity.claims(holdings, Settings()))
+    found, notes = identity.resolve(claims.claims(holdings, Settings()))
     return found, notes
 
 
@@ -128,7 +128,7 @@ def test_a_console_log_of_a_project_of_ones_own_is_found_to_be_its_run():
 def test_a_mean_of_runs_is_no_run():
     found, _ = runs(
         holding("w1", "wandb-offline", known=True, name="d20", values=curve(1, range(9))),
-        holding("g", "wandb-ui-csv", name="d20", job_type=identity.GROUPED),
+        holding("g", "wandb-ui-csv", name="d20", job_type=GROUPED),
     )
 
     assert found["g"] == "g"
@@ -149,10 +149,10 @@ def test_chat_runs_begin_from_the_checkpoint_that_they_load():
             stage="rl", config={"model_tag": "d20"},
         ),
     ]  # fmt: skip
-    found = identity.claims(held, Settings())
+    found = claims.claims(held, Settings())
     mapping, _ = identity.resolve(found)
 
-    assert identity.parents(found, mapping) == {"s": "b2", "r": "s"}
+    assert lineage.parents(found, mapping) == {"s": "b2", "r": "s"}
 
 
 def test_the_answer_does_not_depend_on_the_order_of_files():
@@ -175,6 +175,6 @@ def test_a_sample_is_the_same_in_any_portions(steps, data):
         [("train/loss", step, step / 7, None, None) for step in steps], schema=POINTS, orient="row"
     )
     cut = data.draw(st.integers(0, len(steps)))
-    portions = identity.sample(points[cut:], identity.sample(points[:cut], {}))
+    portions = claims.sample(points[cut:], claims.sample(points[:cut], {}))
 
-    assert portions == identity.sample(points, {})
+    assert portions == claims.sample(points, {})

@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from etl.discover import source_of
-from etl.identity import GROUPED
 from etl.sources import wandb_ui_csv
+from etl.sources.reading import GROUPED
 
 
 def save(path, header, *rows, quoting=csv.QUOTE_ALL):

@@ -34,18 +34,42 @@ def run(run_id="r1", project="p", name="n", started=1_800_000_000, **config):
     return field(1, 1) + field(17, body + field(17, field(1, started)))
 
 
+def item(path, text, style="nested"):
+    """One item: *path* is its name or the names of its path, *text* its value as JSON text."""
+    path = (path,) if isinstance(path, str) else path
+    key, nested = field(1, ".".join(path)), b"".join(field(2, name) for name in path)
+    named = {"key": key, "nested": nested, "both": key + nested}
+    return named[style] + field(16, text)
+
+
 def history(row, style="nested"):
     """One history row, its keys spelled as one of the three ways that SDKs have had."""
-    items = b""
-    for key, value in row.items():
-        text = field(16, json.dumps(value))
-        named = {
-            "key": field(1, key),
-            "nested": field(2, key),
-            "both": field(1, key) + field(2, key),
-        }
-        items += field(1, named[style] + text)
-    return field(1, 2) + field(2, items)
+    items = [field(1, item(key, json.dumps(value), style)) for key, value in row.items()]
+    return field(1, 2) + field(2, b"".join(items))
+
+
+def summary(row, *removed):
+    """One change of the summary."""
+    items = [field(1, item(key, json.dumps(value))) for key, value in row.items()]
+    items += [field(2, item(key, "")) for key in removed]
+    return field(1, 2) + field(3, b"".join(items))
+
+
+def stats(row, seconds=1_800_000_000):
+    """One measurement of the machine."""
+    items = [field(3, item(key, json.dumps(value), "key")) for key, value in row.items()]
+    return field(1, 2) + field(7, field(2, field(1, seconds)) + b"".join(items))
+
+
+def output(text, seconds=1_800_000_000, stream=1, *, raw=True):
+    """A piece of what was printed."""
+    body = field(1, stream) + field(2, field(1, seconds)) + field(3, text)
+    return field(1, 2) + field(13 if raw else 4, body)
+
+
+def metric(name, x_axis):
+    """What ``define_metric`` writes."""
+    return field(1, 2) + field(12, field(1, name) + field(4, x_axis))
 
 
 def exit_record(code=0, runtime=60):
@@ -54,7 +78,7 @@ def exit_record(code=0, runtime=60):
 
 def pack(records):
     """The file that holds *records*, and the byte behind each of them."""
-    out, ends = HEADER, []
+    out, ends = bytearray(HEADER), []
     for record in records:
         first, left = True, record
         while first or left:
@@ -68,4 +92,4 @@ def pack(records):
             out += struct.pack("<IHB", crc, len(piece), kind) + piece
             first = False
         ends.append(len(out))
-    return out, ends
+    return bytes(out), ends

@@ -378,8 +378,10 @@ def test_a_run_of_ours_and_a_dummy_take_the_same_calls(tmp_path):
 
 RANK = """
 import json, os, sys
+from datetime import timedelta
 import torch.distributed as dist
 sys.path[:0] = [sys.argv[1]]
+from hooks import across
 from hooks.nanochat import DatasetTracker
 dist.init_process_group("gloo")
 rank = dist.get_rank()
@@ -393,6 +395,7 @@ class Rows:
 
 rows = [Rows(), Rows()]
 alone = len(sys.argv) > 2
+across.WAIT = timedelta(seconds=0.5) if alone else across.WAIT
 trackers = [DatasetTracker(["A", "B"], [100, 50]) for _ in rows]
 trackers[1].load_state_dict({"examples_seen": {"A": 90, "B": 1}})
 for step in range(1, 4):

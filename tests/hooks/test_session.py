@@ -139,18 +139,23 @@ def test_no_signal_loses_a_line_that_log_has_returned_for(tmp_path, death):
     assert len(steps) - len(acknowledged) <= 1
 
 
-def test_a_full_disk_costs_lines_and_never_the_loop(tmp_path, capsys):
-    """A file that cannot grow (RLIMIT_FSIZE) stands for a full disk: a real failing write."""
+def test_a_full_disk_costs_lines_and_never_the_loop(tmp_path):
+    """A file that cannot grow (RLIMIT_FSIZE) stands for a full disk: a real failing write.
+
+    Wherever in a line the room ends, also just before its newline, the count is exact.
+    """
     code = """
-import resource, signal, sys, hooks
+import resource, signal, sys, time, hooks
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-run = hooks.init("p", dir=sys.argv[1], wandb=False)
-resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
-for step in range(100):
-    run.log({"train/loss": 1.0}, step=step)
-resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-run.log({"train/loss": 2.0}, step=100)
-run.finish()
+time.time = lambda: 1763800000.25  # lines of one length
+for room in range(600, 650):
+    run = hooks.init("p", dir=sys.argv[1], wandb=False)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+    for step in range(10, 100):
+        run.log({"train/loss": 1.0}, step=step)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    run.log({"train/loss": 2.0}, step=100)
+    run.finish()
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
@@ -160,17 +165,18 @@ run.finish()
         check=True,
     )
 
-    (path,) = tmp_path.iterdir()
-    good = []
-    for line in path.read_text(encoding="ascii").splitlines():
-        try:
-            good.append(json.loads(line))
-        except ValueError:
-            continue
-    steps = [line["step"] for line in good if "step" in line]
-    assert steps[-1] == 100
-    assert good[-1]["dropped"] == 100 - (len(steps) - 1)
-    assert done.stderr.count("could not log") == 1
+    for path in tmp_path.iterdir():
+        good = []
+        for line in path.read_text(encoding="ascii").splitlines():
+            try:
+                good.append(json.loads(line))
+            except ValueError:
+                continue
+        steps = [line["step"] for line in good if "step" in line]
+        assert steps[-1] == 100
+        assert good[-1]["dropped"] == 90 - (len(steps) - 1)
+        assert good[-1]["lines"] == len(good) - 1
+    assert done.stderr.count("could not log") == len(list(tmp_path.iterdir())) == 50
 
 
 class Recorder:
@@ -192,7 +198,9 @@ def test_a_given_wandb_run_gets_one_row_a_step_that_carries_the_step(tmp_path):
     run.log({"train/loss": 1.0}, step=5)
     run.finish(exit_code=3)
 
-    assert other.rows == [{"train/loss": 1.0, "step": 5}]
+    (row,) = other.rows
+    assert row.pop("_timestamp") == pytest.approx(time.time(), abs=60)  # when it was logged
+    assert row == {"train/loss": 1.0, "step": 5}
     assert other.finished == 3
 
 
@@ -209,7 +217,8 @@ def test_a_wandb_that_raises_is_left_behind_and_said_once(tmp_path, capsys):
     said = capsys.readouterr().err
     assert said.count("W&B failed (ConnectionError)") == 1
     assert "secret-host" not in said
-    assert len(lines(run.path)) == 5
+    assert [line["_kind"] for line in lines(run.path)[4:]] == ["finish", "finish"]
+    assert lines(run.path)[-1]["wandb_missing"] == 3
 
 
 class Odd:
