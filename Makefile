@@ -24,6 +24,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/kill_loss.py
 	$(BIN)/python tests/bench/sync_speed.py
 	$(BIN)/python tests/bench/wandb_speed.py
+	$(BIN)/python tests/bench/telemetry_cost.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

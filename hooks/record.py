@@ -7,7 +7,9 @@ level and one entry per metric:
     {"step": 100, "_ts": 1763800000.25, "train/loss": 3.2145, "val/bpb": "NaN"}
 
 Every other line names its kind in ``_kind``: ``run`` (first line of every file), ``config``,
-``summary`` and ``finish``. A reader skips kinds and fields that it does not know, and says so.
+``summary``, ``finish``, ``telemetry`` (of the machine: an entry per metric, by time and not by
+step) and ``console`` (``lines``, a list of printed lines). A reader skips kinds and fields that it
+does not know, and says so.
 
 Keys that begin with ``_`` and the key ``step`` belong to the grammar; a metric of such a name is
 written with the prefix ``_=``. Non-finite numbers are the strings "NaN", "Infinity", "-Infinity",

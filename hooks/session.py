@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from hooks import record, resume_point, wandb_start
+from hooks import telemetry as machine_telemetry
 from hooks.capture import Capture, file_name, say
 from hooks.header import folder_of, header
 from hooks.wandb_tee import WandbTee, finish_seconds
@@ -32,7 +33,9 @@ class Run:
         tee: WandbTee | None,
         header: dict[str, Any],
         config: dict[str, Any],
+        *,
         first_step: int = 0,
+        sampler: machine_telemetry.Sampler | None = None,
     ) -> None:
         self.id: str = header["run_id"]
         self.name: str = header["name"]
@@ -40,6 +43,7 @@ class Run:
         self.path = capture.path
         self._capture = capture
         self._tee = tee
+        self._sampler = sampler
         self._encode = record.fast_encoder()
         self._next = itertools.count(first_step).__next__  # whole under threads, without a lock
         self._device_reads = 0
@@ -106,6 +110,8 @@ class Run:
             return
         self._finished = True
         exit_code = exit_code if isinstance(exit_code, int) else 1
+        if self._sampler is not None:
+            self._sampler.stop()
         self._finish_line(exit_code)  # before the waiting: who is preempted has a few seconds
         if self._tee is not None:
             before = self._tee.missing, self._tee.left
@@ -186,6 +192,7 @@ def init(
     parent: str | None = None,
     wandb: Any = None,
     durability: Durability = "process",
+    telemetry: bool | float = True,
 ) -> Run:
     """Start a run, or a new segment of run *run_id*, and return the object that logs it.
 
@@ -203,17 +210,20 @@ def init(
             for none. Without it, a W&B run that this process already has is used.
         durability: "process": a line survives the end of the process, however it ends. "fsync": it
             survives a power cut as well, for the time that the disk takes (0.1 to 10 ms a line).
+        telemetry: whether the machine is measured beside the training; or every how many seconds,
+            which is 15 otherwise.
 
     Raises:
         OSError: the log file cannot be created.
-        ValueError: *resume* without *run_id*, an unknown *durability*, or no *dir* and a project
-            that is no name for a folder.
+        ValueError: *resume* without *run_id*, an unknown *durability*, a *telemetry* that is no
+            time, or no *dir* and a project that is no name for a folder.
     """
     resumed = resume is not None and resume is not False
     if resumed and run_id is None:
         raise ValueError("resume needs the run_id of the run that goes on")
     if durability not in ("process", "fsync"):
         raise ValueError(f'durability is "process" or "fsync", not {durability!r}')
+    interval = machine_telemetry.interval_of(telemetry)
     now = time.time()
     asked, left_out = record.sift(as_dict(config), as_text=True)
     head = header(
@@ -229,7 +239,8 @@ def init(
     tee = None
     if head["rank"] == 0:  # W&B takes one writer a run
         tee = wandb_start.attach(wandb, header=head, config=asked, folder=folder)
-    return Run(capture, tee, head, asked, first_step)
+    sampler = machine_telemetry.start(capture, interval)
+    return Run(capture, tee, head, asked, first_step=first_step, sampler=sampler)
 
 
 def _go_on(head: dict[str, Any], folder: Path) -> int:

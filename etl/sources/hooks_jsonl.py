@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from etl.sources import jsonl
+from etl.sources import hooks_events, jsonl
 from etl.sources.jsonl_rows import Event, Lines
 from etl.sources.reading import KEY, Facts, Part, Reading, Reject
 from hooks import record
@@ -47,7 +47,7 @@ def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:
                 notes.append(f"written in grammar v{facts.versions['grammar']}; read as v1")
         elif facts is not None and kind in _EVENTS:
             facts = _apply(facts, kind, event)
-        elif kind not in _EVENTS:
+        elif kind not in (*_EVENTS, *hooks_events.KINDS):
             reason = f"record kind {str(kind)[:40]!r} is not known to grammar v{record.VERSION}"
             rejects.append(dataclasses.replace(found.place, reason=reason))
     placed = jsonl.numbered(path, start, [*lines.rejects, *rejects])
@@ -58,7 +58,11 @@ def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:
     points, wide = _of_rank(lines, facts.normal().rank)
     roles = {record.STEP: "step", record.TIME: "wall time"}
     facts = facts.counted(lines.rows, points, roles, wide)
-    return Reading((Part(facts, points, rows=wide),), placed, lines.end, tuple(notes))
+    measured, left_out = hooks_events.telemetry(lines.events)
+    notes += [f"{left_out} measurements of the machine are no numbers"] if left_out else []
+    facts, printed = hooks_events.console(facts, lines.events)
+    part = Part(facts, points, measured, printed, rows=wide)
+    return Reading((part,), placed, lines.end, tuple(notes))
 
 
 def _another(event: Event, events: tuple[Event, ...], facts: Facts | None) -> bool:

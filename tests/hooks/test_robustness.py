@@ -295,7 +295,7 @@ def test_a_million_steps_take_constant_memory(tmp_path):
     """What the process holds after a million logs is what it held after the first thousands."""
     code = """
 import os, sys, hooks
-run = hooks.init("p", dir=sys.argv[1], wandb=False)
+run = hooks.init("p", dir=sys.argv[1], wandb=False, telemetry=False)
 page = os.sysconf("SC_PAGE_SIZE")
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * page
