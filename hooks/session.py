@@ -186,6 +186,7 @@ def init(
     parent: str | None = None,
     wandb: Any = None,
     durability: Durability = "process",
+    source_project: str | None = None,
 ) -> Run:
     """Start a run, or a new segment of run *run_id*, and return the object that logs it.
 
@@ -203,6 +204,7 @@ def init(
             for none. Without it, a W&B run that this process already has is used.
         durability: "process": a line survives the end of the process, however it ends. "fsync": it
             survives a power cut as well, for the time that the disk takes (0.1 to 10 ms a line).
+        source_project: what W&B calls the project, where that is another name.
 
     Raises:
         OSError: the log file cannot be created.
@@ -217,8 +219,9 @@ def init(
     now = time.time()
     asked, left_out = record.sift(as_dict(config), as_text=True)
     head = header(
-        now, project=project, name=name, stage=stage, run_id=run_id, resume=resume, parent=parent
-    )
+        now, project=project, name=name, stage=stage, run_id=run_id, resume=resume, parent=parent,
+        source_project=source_project,
+    )  # fmt: skip
     folder = folder_of(project, dir)
     first_step = _go_on(head, folder) if resumed else 0
     head["config"] = asked
