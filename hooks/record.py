@@ -7,13 +7,15 @@ level and one entry per metric:
     {"step": 100, "_ts": 1763800000.25, "train/loss": 3.2145, "val/bpb": "NaN"}
 
 Every other line names its kind in ``_kind``: ``run`` (first line of every file), ``config``,
-``summary`` and ``finish``. A reader skips kinds and fields that it does not know, and says so.
+``summary``, ``console`` (what was printed, in ``lines``) and ``finish``. A reader skips kinds and
+fields that it does not know, and says so.
 
 Keys that begin with ``_`` and the key ``step`` belong to the grammar; a metric of such a name is
 written with the prefix ``_=``. Non-finite numbers are the strings "NaN", "Infinity", "-Infinity",
 because strict JSON has no other word for them. Nested metrics are flattened with ``.``, as W&B
 does. Lines are ASCII, so that a cut never splits a character. A file may hold a second ``finish``
-line, where more was lost after the first: the last one counts.
+line, where more was lost after the first: the last one counts; and ``console`` lines after it, of
+a script that goes on when its run has ended.
 """
 
 from __future__ import annotations
