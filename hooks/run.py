@@ -47,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         # now, because the script may change its folder
         folder = Path(os.path.abspath(folder_of(options.project, options.dir)))
-    except ValueError as problem:
-        parser.error(str(problem))
+    except ValueError:
+        parser.error(f"project {options.project!r} is no name for a folder. fix: add --dir FOLDER")
     asked = Asked(
         project=options.project,
         folder=folder,
@@ -70,7 +70,11 @@ def _run(script: Script, asked: Asked, *, console: str) -> None:
         printed.drain(unfinished=True)
         runs.finish(exit_code)
 
-    ending = Ending(finish)
+    def terminated(exit_code: int) -> None:
+        printed.drain(unfinished=True)
+        runs.terminated(exit_code)
+
+    ending = Ending(finish, terminated)
     ending.on_sigterm()
     if console == "all" or (console == "rank0" and ranks.rank() == 0):
         for stream in (sys.stdout, sys.stderr):

@@ -20,11 +20,15 @@ SIGNALLED = 128  # plus the signal's number: what a shell shows
 
 
 class Ending:
-    """Calls *finish* with the exit code of this process, once and last of all."""
+    """Calls *finish* with the exit code of this process, last of all, or *terminated*.
 
-    def __init__(self, finish: Callable[[int], None]) -> None:
+    The latter while the script still runs, in another thread: what it logs then is not to be lost.
+    """
+
+    def __init__(self, finish: Callable[[int], None], terminated: Callable[[int], None]) -> None:
         self._exit_code = 0
         self._finish = finish
+        self._terminated = terminated
         self._pid = os.getpid()
         self._wake = -1
         # registered before anything of the script's, and so called after all of it
@@ -59,7 +63,7 @@ class Ending:
             if noted[0] != signal.SIGTERM or not self._is_ours():
                 continue  # the script has come to handle it
             code = SIGNALLED + signal.SIGTERM
-            last = threading.Thread(target=self._finish, args=(code,), daemon=True)
+            last = threading.Thread(target=self._terminated, args=(code,), daemon=True)
             last.start()
             last.join(MOST_SEC)
             _die()

@@ -206,6 +206,12 @@ class Runs:
         with run.path.open("ab", buffering=0) as file:  # it has finished, and the script prints on
             file.write(line)
 
+    def terminated(self, exit_code: int) -> None:
+        """Write the finish lines of open runs, but let the script log on for as long as it can."""
+        for run in self._open:
+            if not run._finished:  # noqa: SLF001
+                self.guard(run._finish_line, exit_code)  # noqa: SLF001
+
     def finish(self, exit_code: int) -> None:
         """Finish all runs that the script left open; in a forked process, none."""
         if os.getpid() != self._pid:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import builtins
 import os
+import pkgutil
 import runpy
 import sys
-import zipfile
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType, TracebackType
@@ -78,12 +78,12 @@ def _run_module(name: str) -> None:
 def _run_file(path: str) -> None:
     safe = getattr(sys.flags, "safe_path", False)
     main = sys.modules["__main__"]
-    if os.path.isdir(path) or zipfile.is_zipfile(path):
+    absolute = os.path.abspath(path)
+    if pkgutil.get_importer(path) is not None:  # a folder or a zip, with a __main__.py in it
         del main.__file__
-        sys.path[0 : 0 if safe else 1] = [path]
+        sys.path[0 : 0 if safe else 1] = [absolute]
         runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]  # noqa: SLF001
         return
-    absolute = os.path.abspath(path)
     try:
         with open(path, "rb") as file:
             source = file.read()
@@ -125,7 +125,7 @@ def _without_us(at: TracebackType | None) -> TracebackType | None:
             entries = entries[place + 1 :]
             break
     kept = [entry for entry in entries if not _is_ours(entry.tb_frame.f_code)]
-    for entry, following in zip(kept, [*kept[1:], None], strict=True):
+    for entry, following in zip(kept, [*kept[1:], None], strict=False):
         entry.tb_next = following
     return kept[0] if kept else None
 
