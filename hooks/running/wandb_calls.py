@@ -34,6 +34,7 @@ class Calls:
         self._runs = runs
         # by id, with the object itself: none of them need be hashable, nor live long
         self._known: dict[int, tuple[Any, Copied]] = {}
+        self._named = False  # whether the script itself chose the id of the run that it begins
         self._inside = threading.local()  # W&B's methods call each other
 
     def listen(self, wandb: ModuleType) -> None:
@@ -55,14 +56,22 @@ class Calls:
 
     def _identify(self, init: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Give the run the id that our copies of it have in all ranks, if it was given none."""
-        if not self._runs.wants_id() or any(name in os.environ for name in _IDENTITY_ENVIRONMENT):
-            return
         given = inspect.signature(init).bind_partial(*args, **kwargs).arguments
-        if any(given.get(name) for name in _IDENTITY) or given.get("mode") == "shared":
-            return
         settings = given.get("settings")
         own = settings.get("run_id") if isinstance(settings, dict) else None
-        if own or getattr(settings, "run_id", None):
+        self._named = bool(
+            own
+            or getattr(settings, "run_id", None)
+            or any(given.get(name) for name in _IDENTITY)
+            or any(name in os.environ for name in _IDENTITY_ENVIRONMENT)
+        )
+        # W&B takes one writer a run: the other ranks' runs keep the ids that W&B gives them
+        if (
+            self._named
+            or ranks.rank()
+            or not self._runs.wants_id()
+            or given.get("mode") == "shared"
+        ):
             return
         kwargs["id"] = self._runs.next_id()
         if self._runs.asked.resume is not None or ranks.restarts():
@@ -75,7 +84,7 @@ class Calls:
             project=real.project,
             name=real.name,
             config=dict(real.config),
-            run_id=real.id,
+            run_id=None if ranks.rank() and not self._named else real.id,
             first_row=int(real.starting_step or 0),
         )
         for part in (real, real.config, real.summary):
