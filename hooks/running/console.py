@@ -5,8 +5,9 @@ it hands its text to the real one first. So what is printed, when it is flushed 
 as it was. What does not pass there (C libraries, ``sys.stdout.buffer``, child processes) is not
 copied.
 
-Copying is an append to a list. A thread takes the list to the log, a moment after the first line:
-a SIGKILL costs the last 50 ms of console.
+Copying is an append to a list. A thread looks for lines now and then and takes them to the log; to
+be woken for each would hand it the interpreter in the midst of a step. A SIGKILL costs the last
+50 ms of console.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-GATHER_SEC = 0.05
+POLL_SEC = 0.05
 MOST_CHARACTERS = 1 << 16  # of one line; a longer one is recorded in pieces
 MOST_LINES = 1000  # of one record
 
@@ -30,11 +32,12 @@ class Console:
 
     def __init__(self, take: Take) -> None:
         self._take = take
-        self._lines: list[str] = []
+        # what was printed, of which stream; appended to without a lock, which a signal's handler
+        # that prints in the midst of a print could wait for in vain
+        self._texts: deque[tuple[int, str]] = deque()
         self._rest: list[str] = []  # of each stream, what its last newline is followed by
-        self._lock = threading.RLock()  # a signal's handler may print in the midst of a print
-        self._order = threading.Lock()  # held while lines are on their way to the log
-        self._wake = threading.Event()
+        self._order = threading.RLock()  # held while lines are on their way to the log
+        self._draining = False
         self._on = True
         os.register_at_fork(after_in_child=self._leave_to_parent)
         threading.Thread(target=self._work, name="runatlas-console", daemon=True).start()
@@ -48,48 +51,49 @@ class Console:
     def _write(self, write: Callable[[str], int], number: int, text: str, /) -> int:
         written = write(text)
         if self._on:
-            self._copy(number, text)
+            self._texts.append((number, text))
         return written
-
-    def _copy(self, number: int, text: str) -> None:
-        with self._lock:
-            if "\n" in text:
-                *whole, text = f"{self._rest[number]}{text}".split("\n")
-                self._lines += whole
-                self._wake.set()
-                self._rest[number] = text
-            else:
-                self._rest[number] += text
-            if "\r" in self._rest[number]:  # a progress bar: thousands of states of one line
-                ends = "\r" if self._rest[number].endswith("\r") else ""
-                self._rest[number] = shown(self._rest[number]) + ends
-            if len(self._rest[number]) > MOST_CHARACTERS:
-                self._lines.append(self._rest[number])
-                self._rest[number] = ""
 
     def drain(self, *, unfinished: bool = False) -> None:
         """Hand over what was printed until now; with *unfinished*, lines without an end as well."""
-        if not self._on:
-            return
         with self._order:
-            with self._lock:
-                lines, self._lines = self._lines, []
+            if self._draining or not self._on:
+                return
+            self._draining = True
+            try:
+                lines = self._lines()
                 if unfinished:
                     lines += [rest for rest in self._rest if rest]
                     self._rest = [""] * len(self._rest)
-            for at in range(0, len(lines), MOST_LINES):
-                self._take([clean(line) for line in lines[at : at + MOST_LINES]])
+                for at in range(0, len(lines), MOST_LINES):
+                    self._take([clean(line) for line in lines[at : at + MOST_LINES]])
+            finally:
+                self._draining = False
+
+    def _lines(self) -> list[str]:
+        lines: list[str] = []
+        for _ in range(len(self._texts)):
+            number, text = self._texts.popleft()
+            *whole, rest = f"{self._rest[number]}{text}".split("\n")
+            lines += whole
+            if "\r" in rest:  # a progress bar: thousands of states of one line
+                rest = shown(rest) + "\r" * rest.endswith("\r")
+            if len(rest) > MOST_CHARACTERS:
+                lines.append(rest)
+                rest = ""
+            self._rest[number] = rest
+        return lines
 
     def _work(self) -> None:
         while True:
-            self._wake.wait()
-            time.sleep(GATHER_SEC)
-            self._wake.clear()
-            self.drain()
+            time.sleep(POLL_SEC)
+            if self._texts:
+                self.drain()
 
     def _leave_to_parent(self) -> None:
-        # a forked process has no thread that drains, and its locks may be held by none
+        # a forked process has no thread that drains, and nobody who would let go of the lock
         self._on = False
+        self._order = threading.RLock()
 
 
 def shown(line: str) -> str:

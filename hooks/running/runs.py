@@ -10,6 +10,7 @@ import functools
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,9 @@ class Copied:
         self.config = config  # the values that are logged, as the script has them
         self._runs = runs
         self._steps = Steps(first_row)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may log in the midst of a log
+        me = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _unlock(me()))
 
     def log(self, data: Mapping[str, Any], step: Any = None, commit: Any = None) -> None:
         """Copy one call of W&B's ``log``."""
@@ -93,6 +96,11 @@ class Copied:
             self._runs.guard(self.run.finish, exit_code)
 
 
+def _unlock(copied: Copied | None) -> None:
+    if copied is not None:
+        copied._lock = threading.RLock()  # noqa: SLF001  its own module
+
+
 class Runs:
     """The runs of this process. The one begun last gets what is printed, even after its end."""
 
@@ -104,9 +112,7 @@ class Runs:
         self._begun = 0
         self._open: list[session.Run] = []
         self._pid = os.getpid()
-        self._console_only = self._opened(
-            name=asked.name or script, run_id=self._id, resume=asked.resume
-        )
+        self._console_only = self._opened(name=asked.name or script, run_id=self._id)
         if self._id is None and self._console_only is not None and ranks.world_size() == 1:
             self._id = self._console_only.id
 
@@ -184,7 +190,7 @@ class Runs:
     def _move_into(self, run: session.Run) -> None:
         """Move what was logged before any run had begun into *run*, the first one."""
         before, self._console_only = self._console_only, None
-        if before is None:
+        if before is None or os.getpid() != self._pid:  # a forked process has none of its own
             return
         self._open.remove(before)
         before.finish()

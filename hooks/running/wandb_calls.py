@@ -11,8 +11,7 @@ import inspect
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -89,48 +88,53 @@ class Calls:
         )
         for part in (real, real.config, real.summary):
             self._known[id(part)] = part, copied
-        self._wrap(type(real), ("log",), before=_log)
-        self._wrap(type(real), ("finish",), before=_finish)
-        self._wrap(type(real), ("__exit__",), before=_leave)
-        self._wrap(type(real.config), _CONFIG_SETTERS, after=_config)
-        self._wrap(type(real.summary), ("__setitem__", "__setattr__"), before=_set_item)
-        self._wrap(type(real.summary), ("update",), before=_update)
+        self._wrap(real, ("log",), before=_log)
+        self._wrap(real, ("finish",), before=_finish)
+        self._wrap(real, ("__exit__",), before=_leave)
+        self._wrap(real.config, _CONFIG_SETTERS, after=_config)
+        self._wrap(real.summary, ("__setitem__", "__setattr__"), before=self._set_item)
+        self._wrap(real.summary, ("update",), before=self._update)
         log: Any = real.log
         if vars(wandb).get("run") is real:  # its log was bound before its class was wrapped
             vars(wandb)["log"] = log
 
     def _wrap(
-        self, kind: type, names: Sequence[str], *, before: Any = None, after: Any = None
+        self, this: Any, names: Sequence[str], *, before: Any = None, after: Any = None
     ) -> None:
+        """Wrap methods of the class of *this*: special ones are looked up nowhere else."""
         for name in names:
-            method = getattr(kind, name, None)
-            if method is not None and not hasattr(vars(kind).get(name), _MARK):
-                setattr(kind, name, self._wrapped(method, before, after))
+            method = getattr(type(this), name, None)
+            if method is not None and not hasattr(method, _MARK):
+                setattr(type(this), name, self._wrapped(method, before, after))
 
     def _wrapped(self, method: Any, before: Any, after: Any) -> Any:
         @functools.wraps(method)
         def told(this: Any, *args: Any, **kwargs: Any) -> Any:
             known = self._known.get(id(this))
-            if known is None or getattr(self._inside, "on", False):
+            if known is None:
                 return method(this, *args, **kwargs)
-            with self._nested():
-                if before is not None:
-                    self._runs.guard(before, known[1], *args, **kwargs)
+            if before is not None:
+                self._runs.guard(before, known[1], *args, **kwargs)
+            outer = getattr(self._inside, "on", False)
+            self._inside.on = True
+            try:
                 result = method(this, *args, **kwargs)
-                if after is not None:
-                    self._runs.guard(after, known[1], this)
+            finally:
+                self._inside.on = outer
+            if after is not None:
+                self._runs.guard(after, known[1], this)
             return result
 
         setattr(told, _MARK, True)
         return told
 
-    @contextmanager
-    def _nested(self) -> Iterator[None]:
-        self._inside.on = True
-        try:
-            yield
-        finally:
-            self._inside.on = False
+    def _set_item(self, copied: Copied, key: str, value: Any) -> None:
+        self._update(copied, {key: value})
+
+    def _update(self, copied: Copied, *args: Any, **kwargs: Any) -> None:
+        # not what log() sets of its own accord: a disabled run's does, with every row
+        if not getattr(self._inside, "on", False):
+            copied.change("summary", dict(*args, **kwargs))
 
 
 def _log(
@@ -158,14 +162,6 @@ def _config(copied: Copied, config: Any) -> None:
     changed = {key: now[key] for key in now if key not in known or known[key] is not now[key]}
     copied.config = now
     copied.change("config", changed)
-
-
-def _set_item(copied: Copied, key: str, value: Any) -> None:
-    copied.change("summary", {key: value})
-
-
-def _update(copied: Copied, *args: Any, **kwargs: Any) -> None:
-    copied.change("summary", dict(*args, **kwargs))
 
 
 def _asked_by_us() -> bool:

@@ -40,11 +40,11 @@ def hooked(folder, *command, options=(), python=PLAIN, **more):
 
 def logs(folder):
     """Return the lines of each file of *folder*, the oldest first."""
-    files = sorted(Path(folder).glob("*.jsonl"), key=lambda path: path.name.split(".")[1])
-    return [
+    files = [
         [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
-        for path in files
+        for path in Path(folder).glob("*.jsonl")
     ]
+    return sorted(files, key=lambda lines: lines[0]["_ts"])
 
 
 def of_kind(lines, kind):

@@ -329,6 +329,66 @@ threads = [threading.Thread(target=work) for _ in range(4)]
     assert sorted(step for step, _ in rows(lines)) == list(range(2000))
 
 
+@pytest.mark.parametrize("python", [PLAIN, BARE], ids=["offline", "absent"])
+def test_a_signals_handler_may_log_and_print_in_the_midst_of_a_log_or_a_print(tmp_path, python):
+    """300 signals, at whatever the script does just then: each row is there, and nothing hangs."""
+    code = """
+import itertools, os, signal, threading, time, wandb
+run = wandb.init(project="p")
+calls = itertools.count().__next__
+def handler(*_):
+    call = calls()
+    run.log({"handler": call})
+    print("handler", call)
+signal.signal(signal.SIGUSR1, handler)
+def kill():
+    for _ in range(300):
+        time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGUSR1)
+thread = threading.Thread(target=kill)
+thread.start()
+while thread.is_alive():
+    run.log({"loop": 1.0})
+    print("loop", flush=True)
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+run.log({"calls": calls()})
+"""
+    (tmp_path / "train.py").write_text(code)
+    done = hooked(tmp_path, "train.py", python=python, **OFFLINE)
+    assert done.returncode == 0, done.stderr
+
+    (lines,) = logs(tmp_path / "raw")
+    found = [row["handler"] for _, row in rows(lines) if "handler" in row]
+    ((calls,),) = [row.values() for _, row in rows(lines) if "calls" in row]
+    assert sorted(found) == list(range(calls))  # a signal may come in the midst of a handler
+    said = "\n".join(printed(lines)) + "\n"
+    assert said.count("handler") == calls
+    assert len(said) == len(done.stdout + done.stderr)
+
+
+def test_a_forked_process_that_begins_a_run_has_a_file_of_its_own(tmp_path):
+    """The parent's file, which has nothing but its console, stays the parent's."""
+    code = """
+import os, wandb
+print("parent")
+child = os.fork()
+if child == 0:
+    run = wandb.init(project="c", name="child")
+    run.log({"x": 1.0})
+    run.finish()
+    os._exit(0)
+os.waitpid(child, 0)
+print("end")
+"""
+    (tmp_path / "train.py").write_text(code)
+    hooked(tmp_path, "train.py", python=BARE)
+    by_name = {lines[0]["name"]: lines for lines in logs(tmp_path / "raw")}
+
+    assert rows(by_name["child"]) == [(0, {"x": 1.0})]
+    assert printed(by_name["train.py"])[-2:] == ["parent", "end"]
+    assert of_kind(by_name["train.py"], "finish")[0]["exit_code"] == 0
+
+
 def test_nothing_of_a_command_line_or_of_an_environment_is_in_the_log(tmp_path):
     (tmp_path / "train.py").write_text("import wandb; wandb.init(project='p'); wandb.log({'x': 1})")
     hooked(tmp_path, "train.py", "--api-key", "s3cr3t", python=BARE, WANDB_API_KEY="s3cr3t")
