@@ -6,15 +6,12 @@ import operator
 import os
 import platform
 import re
-import secrets
 import sys
 from pathlib import Path
 from typing import Any
 
-from hooks import record
-from hooks.capture import say
+from hooks import ranks, record
 
-_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _VERSIONED = ("torch", "numpy", "wandb", "transformers")
 
 
@@ -27,20 +24,22 @@ def header(
     run_id: str | None,
     resume: int | bool | None,
     parent: str | None,
+    source_project: str | None = None,
 ) -> dict[str, Any]:
     """Return the fields of the file's first line but the config."""
-    identity = str(run_id or _random(8))
+    identity = str(run_id or ranks.new_id())
     return {
         "v": record.VERSION,
         "run_id": identity,
-        "segment": _base36(int(now * 1000)) + _random(3),  # two of one millisecond stay two
+        "segment": _base36(int(now * 1000))
+        + ranks.random_text(3),  # two of one millisecond stay two
         "project": project,
-        "source_project": project,
+        "source_project": source_project or project,
         "name": str(name or identity),
         "stage": None if stage is None else str(stage),
         "script": _script(),
-        "rank": _environment("RANK", 0),
-        "world_size": _environment("WORLD_SIZE", 1),
+        "rank": ranks.rank(),
+        "world_size": ranks.world_size(),
         "resumed": resume is not None and resume is not False,
         "resume_step": _whole(resume),
         "parent_run_id": None if parent is None else str(parent),
@@ -69,26 +68,11 @@ def _whole(value: Any) -> int | None:
     return operator.index(value)
 
 
-def _random(length: int) -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
-
-
-def _environment(name: str, default: int) -> int:
-    text = os.environ.get(name)
-    if text is None:
-        return default
-    try:
-        return int(text)
-    except ValueError:
-        say(f"{name} is no number; taken as {default}")
-        return default
-
-
 def _base36(value: int) -> str:
     digits = ""
     while value:
         value, rest = divmod(value, 36)
-        digits = _ALPHABET[rest] + digits
+        digits = ranks.ALPHABET[rest] + digits
     return digits or "0"
 
 

@@ -15,7 +15,8 @@ Keys that begin with ``_`` and the key ``step`` belong to the grammar; a metric 
 written with the prefix ``_=``. Non-finite numbers are the strings "NaN", "Infinity", "-Infinity",
 because strict JSON has no other word for them. Nested metrics are flattened with ``.``, as W&B
 does. Lines are ASCII, so that a cut never splits a character. A file may hold a second ``finish``
-line, where more was lost after the first: the last one counts.
+line, where more was lost after the first: the last one counts; and ``console`` lines after it, of
+a script that goes on when its run has ended.
 """
 
 from __future__ import annotations

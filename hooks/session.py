@@ -193,6 +193,7 @@ def init(
     wandb: Any = None,
     durability: Durability = "process",
     telemetry: bool | float = True,
+    source_project: str | None = None,
 ) -> Run:
     """Start a run, or a new segment of run *run_id*, and return the object that logs it.
 
@@ -212,6 +213,7 @@ def init(
             survives a power cut as well, for the time that the disk takes (0.1 to 10 ms a line).
         telemetry: whether the machine is measured beside the training; or every how many seconds,
             which is 15 otherwise.
+        source_project: what W&B calls the project, where that is another name.
 
     Raises:
         OSError: the log file cannot be created.
@@ -227,8 +229,9 @@ def init(
     now = time.time()
     asked, left_out = record.sift(as_dict(config), as_text=True)
     head = header(
-        now, project=project, name=name, stage=stage, run_id=run_id, resume=resume, parent=parent
-    )
+        now, project=project, name=name, stage=stage, run_id=run_id, resume=resume, parent=parent,
+        source_project=source_project,
+    )  # fmt: skip
     folder = folder_of(project, dir)
     first_step = _go_on(head, folder) if resumed else 0
     head["config"] = asked
