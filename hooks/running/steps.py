@@ -10,6 +10,12 @@ from typing import Any
 
 from hooks import record
 
+# By these names a script may log its step; the first that a run logs is the one.
+_KEYS = (
+    *(record.STEP, "global_step", "train/global_step", "trainer/global_step"),
+    *("iter", "iteration"),
+)
+
 
 class Steps:
     """Follows a run's log calls: its rows, counted as W&B counts them, and the steps they name."""
@@ -17,6 +23,7 @@ class Steps:
     def __init__(self, first: int = 0) -> None:
         self._row = first  # W&B's own ``_step``
         self._named: int | None = None
+        self._key: str | None = None
 
     def of(self, data: Mapping[Any, Any], step: Any = None, commit: Any = None) -> int:
         """Return the step of a row: the one it names, else the one named last, else its number.
@@ -25,7 +32,9 @@ class Steps:
         """
         if step is not None and int(step) > self._row:
             self._row = int(step)
-        named = _whole(data.get(record.STEP))
+        if self._key is None:
+            self._key = next((key for key in _KEYS if _whole(data.get(key)) is not None), None)
+        named = _whole(data.get(self._key))
         if named is not None:
             self._named = named
         at = self._row if self._named is None else self._named
