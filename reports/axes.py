@@ -122,7 +122,7 @@ def accuracy(
 ) -> Accuracy | None:
     """Return what accuracy means; *shared_steps* counts where all of *four* were measured.
 
-    *with_loss* counts the runs that have all of the given metrics, and a loss beside them.
+    *with_loss* counts the runs that have all of the given metrics and the loss drawn first.
     """
     for name in _texts(wanted, "accuracy"):
         if name in catalog:

@@ -79,7 +79,7 @@ def _axes(db: duckdb.DuckDBPyConnection, facts: Facts, asked: Mapping[str, Any])
     losses = choose.losses(catalog, asked) or (_unmeasured("train/loss", "nats/token"),)
 
     def with_loss(metrics: tuple[str, ...]) -> int:
-        return series.runs_with(db, [metric.name for metric in losses], metrics)
+        return series.runs_with(db, losses[0].name, metrics)  # the one that is drawn first
 
     return Axes(
         losses=losses,

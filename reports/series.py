@@ -90,19 +90,18 @@ def shared_steps(db: duckdb.DuckDBPyConnection, metrics: Sequence[str]) -> int:
     return int(query(db, f"select count(*) as n from ({source.sql})", source.values)["n"][0])
 
 
-def runs_with(db: duckdb.DuckDBPyConnection, one_of: Sequence[str], all_of: Sequence[str]) -> int:
-    """Return how many runs have logged each metric of *all_of*, and one of *one_of*."""
-    names = sorted({*one_of, *all_of})
+def runs_with(db: duckdb.DuckDBPyConnection, line: str, metrics: Sequence[str]) -> int:
+    """Return how many runs have a line of metric *line*, two points or more, and all *metrics*."""
+    names = sorted({line, *metrics})
+    spots = ", ".join("?" for _ in names)
     rows = query(
         db,
-        "select distinct run_id, metric from history"
-        f" where metric in ({', '.join('?' for _ in names)})",
-        names,
+        "select count(*) as n from (select run_id from history"
+        f" where metric in ({spots}) group by run_id"
+        f" having count(distinct metric) = {len(names)} and count(*) filter (metric = ?) > 1)",
+        [*names, line],
     )
-    logged: dict[str, set[str]] = {}
-    for run_id, metric in rows.iter_rows():
-        logged.setdefault(run_id, set()).add(metric)
-    return sum(own.issuperset(all_of) and bool(own & {*one_of}) for own in logged.values())
+    return int(rows["n"][0])
 
 
 def keep_evaluations(db: duckdb.DuckDBPyConnection, accuracy: Accuracy | None) -> None:

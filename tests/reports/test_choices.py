@@ -133,3 +133,21 @@ def test_a_project_with_nothing_to_draw_still_has_a_page(tmp_path):
 
     assert [chart.counts["drawn"] for chart in report.charts] == [0, 0, 0, 0]
     assert all(chart.absent for chart in report.charts)
+
+
+def test_accuracy_is_core_where_no_line_of_a_loss_has_the_benchmarks():
+    """A console log of a pretraining beside the last values of its chat stages."""
+    names = (*axes.BENCHMARKS, "core_metric")
+    known = {
+        name: axes.Metric(
+            name, "fraction", "max", "aggregate" if name == "core_metric" else "accuracy",
+            known=True, runs=1, points=9,
+        )
+        for name in names
+    }  # fmt: skip
+    four = tuple(known[name] for name in axes.BENCHMARKS)
+
+    chosen = axes.accuracy(known, {}, four, 1, lambda metrics: metrics == ("core_metric",))
+    assert chosen.metrics == ("core_metric",)
+    chosen = axes.accuracy(known, {}, four, 1, lambda metrics: len(metrics) == 4)
+    assert chosen.metrics == axes.BENCHMARKS
