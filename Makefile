@@ -12,7 +12,7 @@ report: $(VENV)/.base
 	@$(BIN)/python -m reports.build --project nanochat-mini
 
 test: $(VENV)/.test chromium
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
