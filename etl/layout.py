@@ -12,6 +12,8 @@ Standard library only.
 
 from __future__ import annotations
 
+from etl import schema
+
 SLOTS = 8
 _BRANCH = 4  # slots of one branch of the view
 VALUES = tuple(f"v{slot}" for slot in range(SLOTS))
@@ -36,16 +38,7 @@ TABLES: dict[str, dict[str, str]] = {
         "points": "BIGINT",
         "block": "BIGINT",
     },
-    "long": {
-        "run_id": "VARCHAR",
-        "metric": "VARCHAR",
-        "step": "BIGINT",
-        "value": "DOUBLE",
-        "text": "VARCHAR",
-        "ts": "TIMESTAMP",
-        "segment": "INTEGER",
-        "source": "VARCHAR",
-    },
+    "long": schema.TABLES["history"],
 }
 # Of a snapshot, where a block is known by its run and its place.
 PARTS: dict[str, dict[str, str]] = {
