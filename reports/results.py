@@ -76,12 +76,12 @@ def results(db: duckdb.DuckDBPyConnection, facts: Facts, axes: Axes) -> Results:
         )
     shown = [key for key in _TABLE if key in columns and (key != "era" or _dated(facts))]
     headlines = [name for name in HEADLINES if name in columns and (name,) != axes.accuracies]
-    benchmarks = [*headlines, *(metric.name for metric in axes.benchmarks)]
+    measured = [*headlines, *(metric.name for metric in axes.benchmarks)]
     place = shown.index("steps")
     for metric in facts.catalog.values():
         if metric.name not in columns and metric.name in ends:
             columns[metric.name] = _result(facts.runs, ends, metric, _rule(metric), metric.name)
-    shown[place:place] = benchmarks
+    shown[place:place] = measured
     for key in _config_keys(facts.runs):
         columns.setdefault(key, _config_column(facts.runs, key, key, key))
     return Results(columns, tuple(shown), _diverged(db, facts, axes), best_steps)

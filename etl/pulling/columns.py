@@ -27,7 +27,6 @@ from hooks import record
 STEP = "_step"
 NUMBER, TEXT = "number", "text"
 _NONFINITE = ("NaN", "Infinity", "-Infinity")
-_MIXED = pl.Struct({NUMBER: pl.Float64, TEXT: pl.String})
 
 
 def of_rows(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from parquet_files import read, values, write
 
 from etl import sources
 from etl.discover import source_of
-from etl.sources import wandb_parquet, wandb_run_json, wandb_sidecars
+from etl.sources import wandb_run_json, wandb_sidecars
 
 RUN = {
     "id": "ab12cd34",
@@ -31,28 +30,6 @@ RUN = {
     "machine": {"python": "CPython 3.11.7", "gpu": "[NVIDIA H100, NVIDIA H100]", "gpu_count": 2},
     "export": None,
 }
-
-
-def write(path, **columns):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), path)
-    return path
-
-
-def read(path):
-    assert source_of(path) is sources.BY_KIND["wandb-parquet"]
-
-    reading = wandb_parquet.read(path, 0, ())
-
-    return reading.parts[0], reading
-
-
-def values(part):
-    """What a part holds: key -> [(step, value or text)]."""
-    found = {}
-    for key, step, value, text, _ in part.points.iter_rows():
-        found.setdefault(key, []).append((step, text if value is None else value))
-    return found
 
 
 @pytest.fixture
