@@ -189,9 +189,13 @@ def _text(name: str) -> str:
 
 def _script() -> str:
     """Return the page's script: its files in their order, in one scope of their own."""
-    files = sorted((templates() / "js").glob("*.js"))
-    parts = "\n".join(file.read_text(encoding="utf-8") for file in files)
-    return f"(() => {{\n'use strict';\n{parts}}})();\n"
+    return f"(() => {{\n'use strict';\n{_joined('js')}}})();\n"
+
+
+def _joined(kind: str) -> str:
+    """Return the files of one kind (``js``, ``css``) in the order of their names."""
+    files = sorted((templates() / kind).glob(f"*.{kind}"))
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def _style() -> str:
@@ -201,7 +205,7 @@ def _style() -> str:
         f":root{{{light}}}\n"
         f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}\n"
         f":root[data-theme=dark]{{{dark}}}\n@media print{{:root{{{light}}}}}\n"
-        f"{_text('report.css')}"
+        f"{_joined('css')}"
     )
 
 
