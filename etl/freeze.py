@@ -48,6 +48,7 @@ def take(
     )
     of_runs = _history_parts(con, project)
     identity = snapshot.identify(project.name, parts, of_runs)
+    noted = _noted(con)
     manifest = Manifest(
         snapshot=identity,
         project=project.name,
@@ -58,6 +59,7 @@ def take(
         history=of_runs,
         inputs=tuple(_inputs(con)),
         versions=_versions(),
+        previous=noted if noted != identity else None,
     )
     snapshot.write_manifest(project, manifest)
     tables.rows(con, "update store.snapshots set is_current = false where snapshot <> ?", identity)
@@ -77,10 +79,9 @@ def take(
 
 def current(con: duckdb.DuckDBPyConnection, project: Project) -> str | None:
     """Return the id of the snapshot that holds the tables' state, if it is whole on disk."""
-    found = tables.rows(con, "select snapshot from store.snapshots where is_current")
-    if not found:
+    identity = _noted(con)
+    if identity is None:
         return None
-    identity = str(found[0][0])
     path = project.snapshots / f"{identity}.json"
     if not path.exists() or not path.stat().st_size:
         return None
@@ -89,10 +90,15 @@ def current(con: duckdb.DuckDBPyConnection, project: Project) -> str | None:
     return identity if whole else None
 
 
+def _noted(con: duckdb.DuckDBPyConnection) -> str | None:
+    """Return the id of the snapshot that was the project's last one so far."""
+    found = tables.rows(con, "select snapshot from store.snapshots where is_current")
+    return str(found[0][0]) if found else None
+
+
 def _before(con: duckdb.DuckDBPyConnection, project: Project) -> dict[str, Part]:
     """Return the tables' parts of the snapshot that is current, of those that are there."""
-    found = tables.rows(con, "select snapshot from store.snapshots where is_current")
-    path = project.snapshots / f"{found[0][0] if found else ''}.json"
+    path = project.snapshots / f"{_noted(con) or ''}.json"
     if not path.exists() or not path.stat().st_size:
         return {}
     parts = snapshot.read_manifest(project, path.stem).tables

@@ -73,12 +73,14 @@ class Settings:
 
     ``[axes]`` names metrics for the report (``loss``, ``accuracy``, ``mfu``, ``throughput``, and
     ``benchmarks``, a list of four); ``[aliases]`` maps a key to the metric that it is; ``[stages]``
-    maps a source project or a script to a stage.
+    maps a source project or a script to a stage; ``baseline`` is the id or the name of the run that
+    the others are measured against.
     """
 
     axes: Mapping[str, Any] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     stages: Mapping[str, str] = field(default_factory=dict)
+    baseline: str | None = None
 
 
 def data_dir(given: str | None, environment: Mapping[str, str] = os.environ) -> Path:
@@ -129,6 +131,14 @@ def settings(project: Project) -> Settings:
             fix=f"mend or remove {path}",
         ) from None
     names = ("axes", "aliases", "stages")
+    baseline = tables.pop("baseline", None)
+    if baseline is not None and not isinstance(baseline, str):
+        raise UsageError(
+            "baseline is not a text",
+            where=str(path),
+            done="nothing was changed",
+            fix='write it above all tables as baseline = "d20", the id or the name of a run',
+        )
     strange = sorted(set(tables) - set(names))
     if strange:
         raise UsageError(
@@ -147,4 +157,4 @@ def settings(project: Project) -> Settings:
                 done="nothing was changed",
                 fix=f'write it as [{name}] and lines like "key" = "value"',
             )
-    return Settings(**known)
+    return Settings(**known, baseline=baseline)

@@ -50,7 +50,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a snapshot is made of. ``inputs`` says what was read and is no part of the identity."""
+    """What a snapshot is made of.
+
+    The identity is of the parts alone: neither ``created_at`` nor ``inputs``, what was read, nor
+    ``previous``, the snapshot that was current when this one was first taken, are part of it.
+    """
 
     snapshot: str
     project: str
@@ -61,6 +65,7 @@ class Manifest:
     history: Mapping[str, tuple[Part, ...]]  # by kind
     inputs: tuple[Mapping[str, Any], ...]
     versions: Mapping[str, str]
+    previous: str | None = None  # None for a project's first, and where nobody noted it
 
     @property
     def parts(self) -> list[Part]:
@@ -206,6 +211,7 @@ def write_manifest(project: Project, manifest: Manifest) -> Path:
             },
             "inputs": [dict(item) for item in manifest.inputs],
             "versions": dict(manifest.versions),
+            "previous": manifest.previous,
         }
         replace_text(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
     return path
@@ -267,6 +273,7 @@ def read_manifest(project: Project, snapshot: str = POINTER) -> Manifest:
         },
         inputs=tuple(document["inputs"]),
         versions=document["versions"],
+        previous=document.get("previous"),
     )
 
 

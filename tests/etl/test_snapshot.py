@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl import project, snapshot
+from etl.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,6 +47,29 @@ def test_a_changed_value_or_name_is_another_snapshot(place):
     second = place.sync().document["snapshot"]
 
     assert first != second
+
+
+def test_a_snapshot_names_the_one_before_it(place):
+    """The first names none; a content that returns keeps the manifest that it had."""
+    place.log("r1")
+    first = place.sync(place.logs).document["snapshot"]
+    place.log("r2")
+    second = place.sync().document["snapshot"]
+    demo = project.locate("demo", place.data)
+
+    assert snapshot.read_manifest(demo, first).previous is None
+    assert snapshot.read_manifest(demo, second).previous == first
+
+
+def test_a_baseline_is_a_text(place):
+    """It is the id or the name of a run, and stands above the tables."""
+    demo = project.locate("demo", place.data)
+    demo.folder.mkdir(parents=True, exist_ok=True)
+    demo.settings_file.write_text('baseline = "r1"\n[axes]\nloss = "l"\n', encoding="utf-8")
+    assert project.settings(demo).baseline == "r1"
+    demo.settings_file.write_text("baseline = 3\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="baseline is not a text"):
+        project.settings(demo)
 
 
 def test_a_run_that_did_not_change_is_not_written_again(place):
