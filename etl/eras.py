@@ -245,3 +245,11 @@ def breaks(metric: str, stage: str, era_a: str, era_b: str) -> tuple[Change, ...
 def breaking(metric: str) -> tuple[Change, ...]:
     """Return the changes across which values of *metric* do not compare, whatever the stage."""
     return tuple(change for change in CHANGES if metric in change.metrics and not change.comparable)
+
+
+def comparable(metric: str, stage: str | None, era_a: str | None, era_b: str | None) -> bool:
+    """Whether *metric* means the same in runs of *stage* of both eras, as far as is known."""
+    if stage is None or era_a is None or era_b is None:
+        return True
+    between = changes_between(stage, era_a, era_b)
+    return all(change.comparable or metric not in change.metrics for change in between)

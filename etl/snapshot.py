@@ -289,12 +289,8 @@ def _document(path: Path) -> dict[str, Any]:
     return document
 
 
-def connect(project: Project, manifest: Manifest) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory database with the snapshot's tables as views, named as in ``schema``.
-
-    Raises:
-        UsageError: a part of the snapshot is not there.
-    """
+def require(project: Project, manifest: Manifest) -> None:
+    """Raise UsageError unless every part of the snapshot is there."""
     missing = [p.digest for p in manifest.parts if not has_part(project.parts, p.digest)]
     if missing:
         raise UsageError(
@@ -303,6 +299,15 @@ def connect(project: Project, manifest: Manifest) -> duckdb.DuckDBPyConnection:
             done="nothing was changed",
             fix="copy the project's parts/ folder along with the manifest",
         )
+
+
+def connect(project: Project, manifest: Manifest) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory database with the snapshot's tables as views, named as in ``schema``.
+
+    Raises:
+        UsageError: a part of the snapshot is not there.
+    """
+    require(project, manifest)
     connection = duckdb.connect()
     connection.execute("set timezone = 'UTC'").fetchall()
     groups: dict[str, list[str]] = {name: [] for name in (*schema.TABLES, *layout.PARTS)}

@@ -1,0 +1,104 @@
+"""A snapshot as a comparison reads it: its small tables, and the history of named runs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from etl import snapshot
+from etl.project import Project
+from etl.snapshot import HISTORY, Manifest
+
+Series = Mapping[tuple[str, str], tuple[list[int], list[float]]]
+Config = Mapping[tuple[str, str], str | None]  # (kind, key) -> value as text
+
+
+@dataclass(frozen=True)
+class State:
+    """One snapshot of a project, of which only what is asked for is read."""
+
+    project: Project
+    manifest: Manifest
+
+    def digests(self, table: str) -> list[str]:
+        """Return the content hashes of a table's parts."""
+        return sorted(part.digest for part in self.manifest.tables if part.key == table)
+
+    def history_digests(self) -> dict[str, list[str]]:
+        """Return by run id the content hashes of its history; equal ones are equal histories."""
+        found: dict[str, list[str]] = {}
+        for kind in HISTORY:
+            for part in self.manifest.history[kind]:
+                found.setdefault(part.key, []).append(part.digest)
+        return found
+
+    @cached_property
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """The rows of ``runs`` by run id."""
+        return {row["run_id"]: row for row in self._table("runs").to_dicts()}
+
+    @cached_property
+    def summary(self) -> pl.DataFrame:
+        """The numbers of ``summary``: run_id, metric, rule, value, step."""
+        rows = self._table("summary", "run_id", "metric", "rule", "value", "step")
+        return rows.filter(pl.col("value").is_not_null())
+
+    @cached_property
+    def directions(self) -> dict[str, str]:
+        """Which direction is better, by metric, of the metrics where that is known."""
+        ways = {metric: row["direction"] for metric, row in self.metrics.items()}
+        return {metric: way for metric, way in ways.items() if way in ("min", "max")}
+
+    @cached_property
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """The rows of ``metrics`` by metric."""
+        return {row["metric"]: row for row in self._table("metrics").to_dicts()}
+
+    def config(self, runs: Collection[str]) -> dict[str, Config]:
+        """Return the config of *runs* by run id."""
+        found: dict[str, dict[tuple[str, str], str | None]] = {run: {} for run in runs}
+        rows = self.config_rows.filter(pl.col("run_id").is_in(list(runs)))
+        for run, kind, key, value in rows.iter_rows():
+            found[run][kind, key] = value
+        return dict(found)
+
+    @cached_property
+    def config_rows(self) -> pl.DataFrame:
+        """The table ``config``: run_id, kind, key, value."""
+        return self._table("config", "run_id", "kind", "key", "value")
+
+    def series(self, runs: Collection[str], metrics: Collection[str]) -> Series:
+        """Return steps and values, in the order of the steps, by run id and metric."""
+        found = self.ask(
+            "select run_id, metric, list(step order by step), list(value order by step)"
+            " from history where value is not null"
+            " and metric in (select unnest(?::varchar[])) group by run_id, metric",
+            runs,
+            sorted(metrics),
+        )
+        return {(run, metric): (steps, values) for run, metric, steps, values in found}
+
+    def ask(self, sql: str, runs: Collection[str], *values: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query over ``history``, in which *runs* alone are."""
+        wanted = set(runs)
+        small = replace(
+            self.manifest,
+            tables=tuple(part for part in self.manifest.tables if part.key == "slots"),
+            history={
+                kind: tuple(part for part in self.manifest.history[kind] if part.key in wanted)
+                for kind in HISTORY
+            },
+        )
+        if not any(small.history.values()):
+            return []
+        with closing(snapshot.connect(self.project, small)) as db:
+            return db.execute(sql, list(values)).fetchall()
+
+    def _table(self, name: str, *columns: str) -> pl.DataFrame:
+        paths = [self.project.parts / f"{digest}.parquet" for digest in self.digests(name)]
+        return pl.read_parquet(paths, columns=list(columns) or None)
