@@ -3,8 +3,9 @@
 Two rules, and which one was used is always said. *Repeats*: runs of one config that differ in
 their seed alone; their standard deviation, pooled over all such groups. *Scatter*: where there are
 none, the metric's own unrest late in training, from its second differences (how far a value lies
-off the line between its neighbours), which a trend hardly touches. Either way ``limit`` is what 95 of 100 pairs of equal trainings differ
-by at most, as in ISO 5725: Student's t times the root of two times the standard deviation.
+off the line between its neighbours), which a trend hardly touches. Either way ``limit`` is what 95
+of 100 pairs of equal trainings differ by at most, as in ISO 5725: Student's t times the root of two
+times the standard deviation.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def compare(place, before, after, baseline=None):
 def pair(place):
     """d4 is in both; d4-late goes on and finishes; d2 is gone; d8 is new, wider and better."""
     late = Training(1.1, steps=100, seed=4, finish=False)
-    before = {"d4": Training(), "d2": Training(1.4, seed=3), "d4-late": late}
+    before = {"d4": Training(), "d2": Training(1.4, seed=3, config={"depth": 2}), "d4-late": late}
     after = {
         "d4": Training(),
         "d8": Training(0.6, seed=5, config={"depth": 8, "width": 3, "lr": 3e-3}),
