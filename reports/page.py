@@ -130,6 +130,9 @@ def _document(report: Report, packed: Packed) -> Json:
 def _chart(chart: Chart) -> Json:
     return {
         "key": chart.key,
+        "kind": chart.kind,
+        "section": chart.section,
+        "title": chart.title,
         "traces": chart.traces,
         "layout": chart.layout,
         "colour": chart.colour,

@@ -41,6 +41,7 @@ def benchmarks(facts: Facts, axes: Axes, rows: Rows) -> Chart:
         traces=tuple(_traces(axes.benchmarks)),
         layout=spec.layout(x, y, z, WIDE, NARROW),
         colour="stage",
+        section="evaluations",
         sizes=scale,
         sizes_title=f"size: {axes.benchmarks[3].titled}" if len(names) == 4 else "",
         notes=tuple(_notes(names, frame, rows)),

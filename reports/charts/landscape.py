@@ -55,6 +55,7 @@ def landscape(facts: Facts, axes: Axes, rows: Rows) -> Chart:
             NARROW,
         ),
         colour="stage",
+        section="performance",
         notes=tuple(_notes(rows)),
         absent=tuple(_absent(facts, rows)),
         shown=(Shown("landscape", (*names, *axes.accuracies)),),

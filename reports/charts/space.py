@@ -57,6 +57,7 @@ def space(facts: Facts, axes: Axes, found: Results) -> Chart:
         traces=tuple(_traces(named, accuracy, spec.foot(z))),
         layout=spec.layout(x, y, z, WIDE, NARROW),
         colour="accuracy",
+        section="configuration",
         sizes=scale,
         sizes_title=f"size: {named['lr']}, log",
         notes=tuple(_notes(facts, placed, frame, accuracy)),

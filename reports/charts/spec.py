@@ -28,6 +28,8 @@ import polars as pl
 from reports import theme, words
 
 Json = dict[str, Any]
+KINDS = ("scene", "plane", "parallel")
+SECTIONS = ("training", "configuration", "performance", "evaluations", "scaling")
 When = tuple[str, str]  # an option and the choice at which something applies
 
 
@@ -68,7 +70,11 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart: what it draws, of what, and what it says about itself."""
+    """One chart: what it draws, of what, and what it says about itself.
+
+    Its kind is who draws it on the page: plotly a scene, our own script a plane and parallel
+    coordinates. Its section is where its card stands.
+    """
 
     key: str
     title: str
@@ -78,6 +84,8 @@ class Chart:
     traces: tuple[Json, ...]
     layout: Json
     colour: str  # the key of a column of the runs
+    kind: str = "scene"  # of KINDS
+    section: str = "training"  # of SECTIONS
     options: tuple[Option, ...] = ()
     sizes: tuple[tuple[str, float], ...] = ()
     sizes_title: str = ""

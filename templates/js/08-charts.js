@@ -10,6 +10,7 @@ const CONFIG = {
   doubleClick: 'reset',
 };
 
+const SCENES = report.charts.filter(({ kind }) => kind === 'scene');
 const plotOf = (chart) => byId(`plot-${chart.key}`);
 const scenes = new Map(); // chart key -> { rows } of the last drawing
 const waiting = new Set();
@@ -52,7 +53,7 @@ function enqueue(chart) {
   return queue;
 }
 
-function redraw(charts = report.charts) {
+function redraw(charts = SCENES) {
   for (const chart of charts) if (scenes.has(chart.key)) enqueue(chart);
   return queue;
 }
@@ -108,7 +109,7 @@ const entering = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
     if (!isIntersecting) continue;
     entering.unobserve(target);
-    const chart = report.charts.find((one) => plotOf(one) === target);
+    const chart = SCENES.find((one) => plotOf(one) === target);
     if (behind.delete(chart)) redrawHighlight(chart);
   }
 });
@@ -120,7 +121,7 @@ function highlight(run) {
   markRow(run);
   clearTimeout(highlightTimer);
   highlightTimer = setTimeout(() => {
-    for (const chart of report.charts) {
+    for (const chart of SCENES) {
       if (!scenes.has(chart.key)) continue;
       if (inView(plotOf(chart))) {
         behind.delete(chart);
@@ -167,15 +168,15 @@ function drawWhenNear() {
       for (const { isIntersecting, target } of entries) {
         if (!isIntersecting) continue;
         watcher.unobserve(target);
-        enqueue(report.charts.find((chart) => plotOf(chart) === target)).then(announce);
+        enqueue(SCENES.find((chart) => plotOf(chart) === target)).then(announce);
       }
     },
     { rootMargin: '300px' },
   );
-  for (const chart of report.charts) watcher.observe(plotOf(chart));
+  for (const chart of SCENES) watcher.observe(plotOf(chart));
 }
 
 function announce() {
   if (!performance.getEntriesByName('first-3d').length) performance.mark('first-3d');
-  atlas.ready = report.charts.every((chart) => scenes.has(chart.key));
+  atlas.ready = SCENES.every((chart) => scenes.has(chart.key));
 }

@@ -102,12 +102,12 @@ function listenToWidth() {
   const watcher = new ResizeObserver(() => {
     clearTimeout(timer);
     timer = setTimeout(() => {
-      for (const chart of report.charts) {
+      for (const chart of SCENES) {
         const room = roomOf(plotOf(chart));
         if (rooms.has(chart.key) && rooms.get(chart.key) !== room && scenes.has(chart.key)) enqueue(chart);
         rooms.set(chart.key, room);
       }
     }, 200);
   });
-  for (const chart of report.charts) watcher.observe(plotOf(chart));
+  for (const chart of SCENES) watcher.observe(plotOf(chart));
 }

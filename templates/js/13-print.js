@@ -9,7 +9,7 @@ function pictureOf(chart) {
 }
 
 function beforePrint() {
-  for (const chart of report.charts) {
+  for (const chart of SCENES) {
     if (scenes.has(chart.key)) plotOf(chart).after(pictureOf(chart));
   }
 }

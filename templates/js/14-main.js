@@ -15,13 +15,13 @@ async function main() {
   for (const chart of report.charts) showLegend(chart, colouring(chart.colour));
   document.documentElement.classList.add('live');
   atlas.interactive = true;
+  tables = await decode(byId('data').textContent, report.index);
   atlas.webgl = hasWebGL();
   if (!atlas.webgl) {
     document.documentElement.classList.add('no-webgl');
     atlas.ready = true;
     return;
   }
-  tables = await decode(byId('data').textContent, report.index);
   await nextFrame(); // what can be read is on the screen before plotly takes half a second
   await loadPlotly();
   drawWhenNear();
