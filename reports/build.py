@@ -1,6 +1,7 @@
 """A project's snapshot -> ``reports/<snapshot>.html``, a page that opens anywhere, offline.
 
     python -m reports.build [--project NAME] [--snapshot ID|latest] [--data-dir DIR] [--png]
+        [--against ID|previous]
 
 The page is built in memory and written only where it differs from the file that is there.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 from etl import snapshot
 from etl.errors import BUG, DONE, NoDataError, RunatlasError, UsageError
 from etl.project import Project, data_dir, locate, with_snapshots
+from reports.changed import PREVIOUS
 from reports.gather import Report, gather
 from reports.page import render
 
@@ -50,6 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--project", metavar="NAME", help="the project (default: all that have a snapshot)")
     add("--snapshot", metavar="ID", default="latest", help="an id, its beginning, or latest")
+    add(
+        "--against", metavar="ID", default=PREVIOUS,
+        help="say what changed since this snapshot (default: the previous one)",
+    )  # fmt: skip
     add("--data-dir", metavar="DIR", help="the data folder (default: $RUNATLAS_DATA, else data)")
     add("--out", metavar="DIR", help="where to write (default: <data-dir>/<project>/reports)")
     add("--png", action="store_true", help="also write a PNG still of each chart")
@@ -82,12 +88,12 @@ def _projects(options: argparse.Namespace) -> list[Project]:
 
 
 def _build(project: Project, options: argparse.Namespace) -> None:
-    report = gather(project, options.snapshot, _say)
+    report = gather(project, options.snapshot, _say, options.against)
     page = render(report)
     folder = _folder(project, options)
-    path = folder / f"{report.snapshot}.html"
+    path = folder / f"{_stem(report, options)}.html"
     changed = replace_bytes(path, page)
-    if options.snapshot == "latest":
+    if options.snapshot == "latest" and options.against == PREVIOUS:
         changed = replace_bytes(folder / "latest.html", page) or changed
     stills = _stills(report, folder) if options.png else []
     for chart in report.charts:
@@ -103,6 +109,13 @@ def _build(project: Project, options: argparse.Namespace) -> None:
     sys.stdout.write(f"{project.name}: {path} ({len(report.charts)} charts, {size}{news})\n")
     for still in stills:
         sys.stdout.write(f"{project.name}: {still}\n")
+
+
+def _stem(report: Report, options: argparse.Namespace) -> str:
+    """Return the page's name: another comparison than the usual one is another page."""
+    if options.against == PREVIOUS:
+        return report.snapshot
+    return f"{report.snapshot}-against-{report.changed.against}"
 
 
 def _folder(project: Project, options: argparse.Namespace) -> Path:

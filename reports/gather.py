@@ -15,6 +15,7 @@ from etl.project import Project, settings
 from reports import axes as choose
 from reports import series
 from reports.axes import Axes, Metric
+from reports.changed import PREVIOUS, Changed, changed
 from reports.charts import Chart, all_charts
 from reports.load import Facts, load
 from reports.results import Results, results
@@ -33,17 +34,21 @@ class Report:
     axes: Axes
     results: Results
     charts: tuple[Chart, ...]
+    changed: Changed
 
 
-def gather(project: Project, wanted: str, say: Say) -> Report:
+def gather(project: Project, wanted: str, say: Say, against: str = PREVIOUS) -> Report:
     """Return the report of snapshot *wanted* of *project*; *say* hears of the progress.
+
+    What changed is told since snapshot *against*, by default the one before it.
 
     Raises:
         NoDataError: the project has no snapshot.
         UsageError: it has no such one, or its ``project.toml`` cannot be used.
     """
     manifest = snapshot.read_manifest(project, wanted)
-    asked = settings(project).axes
+    person = settings(project)
+    asked = person.axes
     with closing(snapshot.connect(project, manifest)) as db:
         facts = load(db, manifest)
         axes = _axes(db, facts, asked)
@@ -64,7 +69,8 @@ def gather(project: Project, wanted: str, say: Say) -> Report:
     charts = all_charts(facts, axes, found, losses=losses, speeds=speeds, marks=marks)
     for note in axes.notes:
         say(f"{project.name}: {note}")
-    return Report(project.name, manifest.snapshot, facts, axes, found, charts)
+    since = changed(project, manifest, facts, against, person.baseline)
+    return Report(project.name, manifest.snapshot, facts, axes, found, charts, since)
 
 
 def _axes(db: duckdb.DuckDBPyConnection, facts: Facts, asked: Mapping[str, Any]) -> Axes:

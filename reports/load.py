@@ -6,7 +6,6 @@ page: a family of runs together, stage after stage.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from etl.snapshot import Manifest
-from reports import lineage, theme
+from reports import lineage, theme, words
 from reports.axes import Metric
 
 Value = float | str | None
@@ -225,10 +224,4 @@ def _config(db: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Value]]:
 
 
 def _plain(value: str | None) -> str | None:
-    """Return a config value as a person would write it: a JSON string without its quotes."""
-    if value is not None and value[:1] == '"':
-        try:
-            return str(json.loads(value))
-        except ValueError:
-            return value
-    return None if value == "null" else value
+    return None if value is None else words.plain(value)

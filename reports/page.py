@@ -183,6 +183,8 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["number"] = words.number
     environment.filters["many"] = words.count
+    environment.filters["clip"] = words.clipped
+    environment.filters["setting"] = words.setting
     return environment
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from datetime import datetime
@@ -59,6 +60,28 @@ def short(value: float) -> str:
 def count(amount: int, one: str, many: str | None = None) -> str:
     """Return ``1 run`` or ``2,000 runs``."""
     return f"{amount:,} {one if amount == 1 else many or one + 's'}"
+
+
+def clipped(text: str, most: int = 120) -> str:
+    """Return *text*, or its first *most* characters and a sign that there were more."""
+    return text if len(text) <= most else text[:most] + "…"
+
+
+def setting(value: float | str | None) -> str:
+    """Return a config value as a person would write it: no quotes about a text."""
+    if isinstance(value, int | float):
+        return number(value)
+    return MISSING if value is None else clipped(plain(value) or "null")
+
+
+def plain(value: str) -> str | None:
+    """Return a JSON string without its quotes, ``null`` as None, and any other text as it is."""
+    if value[:1] == '"':
+        try:
+            return str(json.loads(value))
+        except ValueError:
+            return value
+    return None if value == "null" else value
 
 
 def listed(words: Sequence[str]) -> str:
