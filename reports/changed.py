@@ -188,10 +188,11 @@ class _Teller:
         """Return one record as half a sentence."""
         metric, run = self.metric(move.metric), self.named(move.runs[1])
         unit = f" {metric.unit}" if metric.unit and metric.unit != "fraction" else ""
-        verb = {True: "improved", False: "worsened", None: "moved"}[move.better]
-        text = f"{run.name} {verb} the best {move.stage} {metric.label}"
-        text += f" by {_rounded(abs(move.after - move.before))}{unit}"
-        return f"{text}, {_judged(move)}"
+        best = f"the best {move.stage} {metric.label}"
+        size = f"by {_rounded(abs(move.after - move.before))}{unit}"
+        if move.better:
+            return f"{run.name} improved {best} {size}, {_judged(move)}"
+        return f"{best} got worse {size}, {_judged(move)}, and is now {run.name}’s"
 
     def run_line(self, change: Change) -> RunLine:
         """Return what is to be said of one run."""
