@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Build the reports that *arguments* ask for and return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        for project in _projects(options):
+        for project in chosen(options.project, data_dir(options.data_dir)):
             _build(project, options)
     except RunatlasError as problem:
         if options.debug:
@@ -64,11 +64,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _projects(options: argparse.Namespace) -> list[Project]:
-    folder = data_dir(options.data_dir)
+def chosen(name: str | None, folder: Path) -> list[Project]:
+    """Return project *name* of data folder *folder*, or all that have a snapshot.
+
+    Raises:
+        NoDataError: it has none, or none has.
+    """
     known = with_snapshots(folder)
     names = ", ".join(project.name for project in known)
-    if options.project is None:
+    if name is None:
         if not known:
             raise NoDataError(
                 "no project has a snapshot",
@@ -76,7 +80,7 @@ def _projects(options: argparse.Namespace) -> list[Project]:
                 fix="python -m etl.sync --project NAME PATH",
             )
         return known
-    project = locate(options.project, folder)
+    project = locate(name, folder)
     if project not in known:
         raise NoDataError(
             f"project {project.name} has no snapshot",

@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = {
     "hooks": {"hooks"},
     "etl": {"etl", "hooks.record"},
-    "reports": {"reports", "etl.schema", "etl.snapshot", "etl.project", "etl.errors", "etl.eras"},
+    "reports": {
+        *("reports", "etl.schema", "etl.snapshot", "etl.project", "etl.errors", "etl.eras"),
+        *("etl.diff", "etl.noise", "etl.reach", "etl.lock"),
+    },
 }
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 

@@ -1,0 +1,150 @@
+"""An outbox: packages that wait for a server, and what was pushed where.
+
+    <outbox>/<snapshot>/               a package
+    <outbox>/pushed/<hash>.json        what one server has taken
+
+A package counts as pushed when the server has given it back equal; only then is it recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from etl import lock, snapshot
+from etl.errors import IncompleteError, RunatlasError, UsageError
+from reports.boards import package
+from reports.boards.package import Package
+from reports.boards.target import AbsentError, PushError, Receipt, Say, Target, UnreachableError
+
+PUSHED = "pushed"
+LOCK = "publish.lock"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the packages for one target."""
+
+    to: str
+    where: str
+    pushed: list[tuple[Package, Receipt]] = field(default_factory=list)
+    waiting: list[Package] = field(default_factory=list)
+    unreached: UnreachableError | None = None  # why they wait
+    failed: list[RunatlasError] = field(default_factory=list)
+
+    @property
+    def absent(self) -> AbsentError | None:
+        """Why there is no such board to be had, if there is none."""
+        return self.unreached if isinstance(self.unreached, AbsentError) else None
+
+
+class Outbox:
+    """The packages under one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def held(self, now: datetime) -> Iterator[None]:
+        """Be the one process that writes and pushes here.
+
+        Raises:
+            LockedError: another one does.
+        """
+        with lock.held(self.folder / LOCK, str(self.folder), now, work="publish"):
+            yield
+
+    def packages(self) -> tuple[list[Package], list[IncompleteError]]:
+        """Return the packages in the order of their projects' snapshots, and what is none."""
+        found, broken = [], []
+        for path in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
+            if not path.is_dir() or path.name.startswith(".") or path.name == PUSHED:
+                continue
+            try:
+                found.append(package.opened(path))
+            except IncompleteError as problem:
+                broken.append(problem)
+        found.sort(key=lambda one: (one.project, one.created_at, one.snapshot))
+        return found, broken
+
+    def receipts(self, target: Target) -> dict[str, dict[str, Any]]:
+        """Return what *target* has taken, by the package's name."""
+        path = self._record(target)
+        try:
+            taken: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["taken"]
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(
+                "no record of what was pushed",
+                where=str(path),
+                done="nothing was pushed there",
+                fix="remove the file: what the server already has is not made twice",
+            ) from None
+        return taken
+
+    def note(self, target: Target, one: Package, receipt: Receipt, now: datetime) -> None:
+        """Record that *target* has given *one* back equal."""
+        taken = self.receipts(target)
+        taken[one.name] = asdict(receipt) | {
+            "project": one.project,
+            "snapshot": one.snapshot,
+            "digest": one.digest,
+            "at": now.isoformat(timespec="seconds"),
+        }
+        document = {"to": target.name, "where": target.where(), "taken": taken}
+        text = json.dumps(document, indent=1, sort_keys=True) + "\n"
+        snapshot.replace_text(self._record(target), text)
+
+    def waiting(self, target: Target) -> list[Package]:
+        """Return the packages that *target* has not taken, in their order."""
+        taken = self.receipts(target)
+        return [one for one in self.packages()[0] if one.name not in taken]
+
+    def push(self, target: Target, now: datetime, say: Say, timeout_sec: float) -> Outcome:
+        """Push what waits for *target*, one after the other; the caller holds the lock."""
+        outcome = Outcome(target.name, target.where(), waiting=self.waiting(target))
+        if not outcome.waiting:
+            return outcome
+        try:
+            for line in target.reach(timeout_sec):
+                say(f"{target.where()}: {line}")
+            for one in list(outcome.waiting):
+                try:
+                    one.verify()
+                    say(f"{one.project}: pushing {one.snapshot} to {target.name}")
+                    receipt = _pushed(target, one)
+                except (IncompleteError, PushError) as problem:
+                    outcome.failed.append(problem)
+                else:
+                    self.note(target, one, receipt, now)
+                    outcome.pushed.append((one, receipt))
+                    outcome.waiting.remove(one)
+        except UnreachableError as problem:
+            outcome.unreached = problem
+        finally:
+            target.close()
+        return outcome
+
+    def _record(self, target: Target) -> Path:
+        place = f"{target.name} {target.where()}"
+        return self.folder / PUSHED / f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.json"
+
+
+def _pushed(target: Target, one: Package) -> Receipt:
+    receipt = target.push(one)
+    differing = target.read_back(receipt, one)
+    if differing:
+        raise PushError(
+            f"the server gave back another board than was pushed: {'; '.join(differing[:4])}",
+            where=f"{target.where()}, snapshot {one.snapshot}",
+            done="it is not recorded as published and stays in the outbox",
+            fix="run this again; if that does not help, ask who keeps the server",
+        )
+    return receipt

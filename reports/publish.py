@@ -1,0 +1,244 @@
+"""A project's snapshot -> a package in its outbox -> a board on Weave and on W&B.
+
+    python -m reports.publish [--project NAME] [--snapshot ID|latest] [--to weave|wandb] [--now]
+    python -m reports.publish --outbox DIR [--to weave|wandb] [--now]
+
+The package is written first and whole; it is pushed if a server can be reached, else by the next
+publish, or from wherever the outbox is carried to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from etl.errors import BUG, DONE, INCOMPLETE, NoDataError, RunatlasError
+from etl.project import Project, data_dir
+from reports.boards import package, server
+from reports.boards.outbox import Outbox, Outcome
+from reports.boards.package import Package
+from reports.boards.server import Server
+from reports.boards.target import Target
+from reports.build import chosen
+from reports.gather import gather
+
+BOARDS: dict[str, Callable[[Server], Target]] = {}
+OUTBOX = "outbox"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Publish what *arguments* ask for and return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.outbox:
+            codes = [_carried(Path(options.outbox), options)]
+        else:
+            folder = data_dir(options.data_dir)
+            codes = [_publish(project, options) for project in chosen(options.project, folder)]
+    except RunatlasError as problem:
+        if options.debug:
+            traceback.print_exc()
+        _say(str(problem))
+        return problem.code
+    except Exception as problem:  # noqa: BLE001  the edge: whatever else went wrong is our bug
+        if options.debug:
+            traceback.print_exc()
+        text = _clean(str(problem).strip().split("\n")[0] or type(problem).__name__)
+        _say(f"error: {type(problem).__name__}: {text}")
+        _say("  what is in the outbox stays there\n  fix: run again with --debug and report it")
+        return BUG
+    return max(codes)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m reports.publish",
+        description="Publish a snapshot as a board: write its package, and push what waits.",
+    )
+    add = parser.add_argument
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument(
+        "--project", metavar="NAME", help="the project (default: all that have a snapshot)"
+    )
+    place.add_argument(
+        "--outbox", metavar="DIR", help="push what waits in this outbox, from wherever it came"
+    )
+    add("--snapshot", metavar="ID", default="latest", help="an id, its beginning, or latest")
+    add("--to", choices=BOARDS, help="only there (default: wherever W&B is set up for)")
+    add("--now", action="store_true", help="exit with 3 if not everything could be pushed")
+    add("--data-dir", metavar="DIR", help="the data folder (default: $RUNATLAS_DATA, else data)")
+    add("--json", action="store_true", help="print one JSON object for each project")
+    add("--debug", action="store_true", help="show where an error came from")
+    return parser
+
+
+def _publish(project: Project, options: argparse.Namespace) -> int:
+    """Write the package of one project's snapshot, then push all that waits."""
+    report = gather(project, options.snapshot, _say)
+    outbox = Outbox(project.folder / OUTBOX)
+    now = datetime.now(UTC)
+    with outbox.held(now):
+        written, new = package.write(project, report, outbox.folder)
+        outcomes = _push(outbox, options, now)
+    return _tell(project.name, outbox, (written, new), outcomes, options)
+
+
+def _carried(folder: Path, options: argparse.Namespace) -> int:
+    outbox = Outbox(folder)
+    if not folder.is_dir() or not any(outbox.packages()):
+        raise NoDataError(
+            "no package is there",
+            where=str(folder),
+            fix="name the outbox folder itself, as reports.publish has written it",
+        )
+    now = datetime.now(UTC)
+    with outbox.held(now):
+        return _tell(None, outbox, None, _push(outbox, options, now), options)
+
+
+def _push(outbox: Outbox, options: argparse.Namespace, now: datetime) -> list[Outcome]:
+    return [outbox.push(target, now, _say, server.TIMEOUT_SEC) for target in _targets(options.to)]
+
+
+def _targets(kind: str | None) -> list[Target]:
+    """Return the boards that are asked for, or all of the server that W&B is set up for."""
+    found = server.configured()
+    if kind is None and not found.chosen:
+        return []
+    return [BOARDS[name](found) for name in ([kind] if kind else BOARDS)]
+
+
+def _tell(
+    project: str | None,
+    outbox: Outbox,
+    written: tuple[Package, bool] | None,
+    outcomes: list[Outcome],
+    options: argparse.Namespace,
+) -> int:
+    """Say what was written, pushed and left waiting; return the exit code."""
+    packages, broken = outbox.packages()
+    failed = [*broken, *(problem for outcome in outcomes for problem in outcome.failed)]
+    for problem in failed:
+        _say(_clean(str(problem)))
+    again = _command(options)
+    if not options.to:  # what cannot be had at all is not waited for, unless it is asked for
+        for outcome in outcomes:
+            outcome.waiting = [] if outcome.absent else outcome.waiting
+    waits = sum(len(outcome.waiting) for outcome in outcomes) if outcomes else len(packages)
+    if options.json:
+        sys.stdout.write(_json(project, outbox, written, outcomes, failed) + "\n")
+    else:
+        _print(project or str(outbox.folder), written, outcomes, again)
+    for outcome in outcomes:
+        if outcome.absent is not None and not options.to:
+            _say(_clean(f"no board on {outcome.to}: {outcome.absent.what} ({outcome.where})"))
+        elif outcome.unreached is not None:
+            _say(_clean(str(outcome.unreached)))
+            _say(f"  kept in {outbox.folder}; to push it, here or where it is carried to: {again}")
+    return INCOMPLETE if failed or (options.now and waits) else DONE
+
+
+def _print(
+    name: str,
+    written: tuple[Package, bool] | None,
+    outcomes: list[Outcome],
+    again: str,
+) -> None:
+    out = sys.stdout.write
+    if written:
+        one, new = written
+        size = sum(size for _, size in one.files.values())
+        news = f"{len(one.files)} files, {size / 1e6:.2f} MB" if new else "nothing new"
+        out(f"{name}: {one.folder} ({news})\n")
+    if not outcomes:
+        out(
+            f"{name}: no server is set up, so nothing is pushed yet\n"
+            f"  next: wandb login [--host URL], then {again}\n"
+        )
+    for outcome in outcomes:
+        for one, receipt in outcome.pushed:
+            out(f"{one.project}: published {one.snapshot} to {outcome.to}: {receipt.board}\n")
+            for line in receipt.left_out:
+                out(f"  {line}\n")
+        for one in outcome.waiting:
+            out(f"{one.project}: {one.snapshot} waits for {outcome.to} at {outcome.where}\n")
+        if not (outcome.pushed or outcome.waiting or outcome.absent):
+            out(f"{name}: nothing new for {outcome.to} at {outcome.where}\n")
+
+
+def _json(
+    project: str | None,
+    outbox: Outbox,
+    written: tuple[Package, bool] | None,
+    outcomes: list[Outcome],
+    failed: list[RunatlasError],
+) -> str:
+    document: dict[str, object] = {
+        "outbox": str(outbox.folder),
+        "boards": [
+            {
+                "to": outcome.to,
+                "where": outcome.where,
+                "pushed": [
+                    {
+                        "project": one.project,
+                        "snapshot": one.snapshot,
+                        "board": receipt.board,
+                        "version": receipt.version,
+                        "left_out": list(receipt.left_out),
+                    }
+                    for one, receipt in outcome.pushed
+                ],
+                "waiting": [
+                    {"project": one.project, "snapshot": one.snapshot} for one in outcome.waiting
+                ],
+            }
+            for outcome in outcomes
+        ],
+        "failed": [_clean(problem.what) for problem in failed],
+    }
+    if written:
+        one, new = written
+        document |= {
+            "project": project,
+            "snapshot": one.snapshot,
+            "package": str(one.folder),
+            "written": new,
+        }
+    return json.dumps(document, sort_keys=True)
+
+
+def _command(options: argparse.Namespace) -> str:
+    """Return the command that does again what this one was asked to."""
+    words = ["python", "-m", "reports.publish"]
+    for name in ("project", "outbox", "to", "data_dir"):
+        if getattr(options, name):
+            words += [f"--{name.replace('_', '-')}", getattr(options, name)]
+    if options.snapshot != "latest":
+        words += ["--snapshot", options.snapshot]
+    return shlex.join([*words, *(["--now"] if options.now else [])])
+
+
+def _clean(text: str) -> str:
+    """Return *text* without the key, whoever put it there."""
+    key = server.configured().key
+    return text.replace(key, "(key)") if key else text
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # a request that is never answered keeps the client's own end waiting: nothing is left to do
+    os._exit(code)
