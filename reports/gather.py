@@ -17,6 +17,7 @@ from reports import series
 from reports.axes import Axes, Metric
 from reports.changed import PREVIOUS, Changed, changed
 from reports.charts import Chart, all_charts
+from reports.details import Details, details
 from reports.load import Facts, load
 from reports.results import Results, results
 from reports.series import Rows, Source
@@ -35,6 +36,7 @@ class Report:
     results: Results
     charts: tuple[Chart, ...]
     changed: Changed
+    details: Details
 
 
 def gather(project: Project, wanted: str, say: Say, against: str = PREVIOUS) -> Report:
@@ -66,11 +68,12 @@ def gather(project: Project, wanted: str, say: Say, against: str = PREVIOUS) -> 
         }
         speeds = _speeds(db, facts, axes)
         marks = _marks(db, facts, axes)
+        sections = details(db, facts)
     charts = all_charts(facts, axes, found, losses=losses, speeds=speeds, marks=marks)
     for note in axes.notes:
         say(f"{project.name}: {note}")
     since = changed(project, manifest, facts, against, person.baseline)
-    return Report(project.name, manifest.snapshot, facts, axes, found, charts, since)
+    return Report(project.name, manifest.snapshot, facts, axes, found, charts, since, sections)
 
 
 def _axes(db: duckdb.DuckDBPyConnection, facts: Facts, asked: Mapping[str, Any]) -> Axes:

@@ -52,6 +52,8 @@ def render(report: Report) -> bytes:
             script=script,
             plotly=base64.b64encode(_plotly()).decode(),
             data=base64.b64encode(packed.blob).decode(),
+            details=base64.b64encode(report.details.document).decode(),
+            details_data=base64.b64encode(report.details.packed.blob).decode(),
             document=_json(_document(report, packed)),
             plotly_version=PLOTLY_VERSION,
             report=report,

@@ -1,0 +1,205 @@
+"""A snapshot -> what the section of each run says, once and small: it is made when it is opened.
+
+A config value that many runs share stands once for a stretch of runs, texts stand once in a list,
+and numbers go as packed columns: 1,000 runs of 2,000 keys are 40 kB. A list that grows beyond its
+limit is cut and counted; the page names the query that gives the rest.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+import polars as pl
+
+from etl import naming
+from reports import words
+from reports.load import Facts, query
+from reports.pack import Packed, pack
+
+LONGEST = 2_000  # characters of one text
+MOST_VALUES = 40_000  # of summary, telemetry, segments and provenance each
+MOST_SETTINGS = 400_000  # stretches of equal values
+
+_SUMMARY = """
+    select p.run, s.metric,
+        max(s.value) filter (where s.rule = 'last') as last,
+        max(s.value) filter (where s.rule = 'min') as min,
+        max(s.value) filter (where s.rule = 'max') as max,
+        max(s.value) filter (where s.rule = 'reported') as reported,
+        max(s.step) filter (where s.rule = 'best') as best_step,
+        sum(distinct case s.rule when 'last' then 1 when 'min' then 2 when 'max' then 4
+            when 'reported' then 8 else 0 end)::bigint as has
+    from summary s join places p using (run_id)
+    where s.value is not null group by p.run, s.metric
+"""
+_SOURCES = """
+    select p.run, h.metric, string_agg(distinct h.source, ' + ' order by h.source) as source,
+        sum(h.points)::bigint as points
+    from (
+        select run_id, metric, source, points from slots
+        union all select run_id, metric, source, count(*) as points from long group by all
+    ) h join places p using (run_id) group by p.run, h.metric order by p.run, h.metric
+"""
+# one row for all devices of a kind: system.gpu.0.temp and system.gpu.7.temp are system.gpu.*.temp
+_TELEMETRY = """
+    select p.run,
+        regexp_replace(regexp_replace(t.metric, '^rank[0-9]+/', ''), '[.][0-9]+[.]', '.*.')
+            as metric,
+        min(t.value) as min, median(t.value) as median, max(t.value) as max,
+        count(distinct t.metric) as devices, count(*) as points
+    from telemetry t join places p using (run_id) where isfinite(t.value)
+    group by all order by p.run, metric
+"""
+_SEGMENTS = """
+    select p.run, s.segment, s.rank, strftime(s.started_at, '%Y-%m-%d %H:%M') as started,
+        s.resume_step, s.first_step, s.last_step, s.points, s.state, s.exit_code,
+        s.abandoned_from, s.versions
+    from segments s join places p using (run_id) order by p.run, s.segment, s.rank
+"""
+_LABELS = """
+    select p.run, strftime(r.created_at, '%Y-%m-%d %H:%M') as created,
+        strftime(r.ended_at, '%Y-%m-%d %H:%M') as ended, r.exit_code, r.job_type, r.group_name,
+        r.tags, r.notes, r.script
+    from runs r join places p using (run_id) order by p.run
+"""
+_DISAGREEMENTS = """
+    select p.run, d.metric, d.source, d.other, d.points, d.largest
+    from disagreements d join places p using (run_id) order by p.run, d.metric, d.source, d.other
+"""
+_CONFIG = """
+    select c.key, c.kind, c.value, list(p.run order by p.run) as runs
+    from config c join places p using (run_id)
+    group by c.key, c.kind, c.value order by c.key, c.kind, c.value nulls first
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """The texts and small tables as compressed JSON; the columns of numbers, packed."""
+
+    document: bytes
+    packed: Packed
+
+
+def details(db: duckdb.DuckDBPyConnection, facts: Facts) -> Details:
+    """Return what the sections of all runs say."""
+    texts = _Texts()
+    db.register("places", facts.indices)
+    summary, left = _summary(db, texts)
+    telemetry = query(db, _TELEMETRY)
+    document = {
+        "labels": _rows(db, _LABELS, texts),
+        "segments": _limited(_rows(db, _SEGMENTS, texts)),
+        "config": _config(db, texts),
+        "inherited": [
+            [run.index, texts.place(key), texts.place(whose)]
+            for run in facts.runs
+            for key, whose in sorted(run.inherited.items())
+        ],
+        "units": {name: metric.unit_words for name, metric in sorted(facts.catalog.items())}
+        | _telemetry_units(telemetry),
+        "better": {name: m.direction for name, m in sorted(facts.catalog.items()) if m.direction},
+        "disagreements": _limited(_rows(db, _DISAGREEMENTS, texts)),
+        "left": {"summary": left, "telemetry": max(0, telemetry.height - MOST_VALUES)},
+        "most": LONGEST,
+    }
+    tables = {"summary": summary, "telemetry": _coded(telemetry.head(MOST_VALUES), texts)}
+    packed = pack(tables)
+    document |= {"index": packed.index, "texts": texts.listed}
+    text = json.dumps(document, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return Details(gzip.compress(text.encode(), 9, mtime=0), packed)
+
+
+class _Texts:
+    """Texts that are referred to by their place, each of them once and none too long."""
+
+    def __init__(self) -> None:
+        self.listed: list[str | list[Any]] = []
+        self._places: dict[str, int] = {}
+
+    def place(self, text: str) -> int:
+        """Return where *text* stands; a longer one than fits stands with its whole length."""
+        if text not in self._places:
+            self._places[text] = len(self.listed)
+            self.listed.append(text if len(text) <= LONGEST else [text[:LONGEST], len(text)])
+        return self._places[text]
+
+
+def _summary(db: duckdb.DuckDBPyConnection, texts: _Texts) -> tuple[pl.DataFrame, int]:
+    """Return last, least and greatest value by run and metric, and how many rows found no room.
+
+    Where they are too many, the metrics that most runs have come first.
+    """
+    rows = query(db, _SUMMARY).join(
+        query(db, _SOURCES), on=["run", "metric"], how="full", coalesce=True
+    )
+    rows = rows.with_columns(pl.col("has").fill_null(0))
+    if not rows.height:
+        return _coded(rows, texts), 0
+    coverage = rows.group_by("metric").len("runs")
+    ordered = rows.join(coverage, on="metric").sort(
+        ["runs", "metric", "run"], descending=[True, False, False]
+    )
+    kept = ordered.head(MOST_VALUES).drop("runs").sort("metric", "run")
+    return _coded(kept, texts), rows.height - kept.height
+
+
+def _coded(rows: pl.DataFrame, texts: _Texts) -> pl.DataFrame:
+    """Return *rows* with each text as its place, -1 where there is none."""
+    columns = []
+    for column in rows.get_columns():
+        if column.dtype in {pl.String, pl.Null}:
+            places = [-1 if text is None else texts.place(text) for text in column.to_list()]
+            columns.append(pl.Series(column.name, places, dtype=pl.Int64))
+        else:
+            columns.append(column)
+    return pl.DataFrame(columns)
+
+
+def _telemetry_units(telemetry: pl.DataFrame) -> dict[str, str]:
+    units = {}
+    for name in sorted(set(telemetry["metric"].to_list())) if telemetry.height else ():
+        known = naming.describe(name)
+        units[name] = (known.unit or "") if known and known.unit_known else "unit not known"
+    return units
+
+
+def _rows(db: duckdb.DuckDBPyConnection, sql: str, texts: _Texts) -> list[list[Any]]:
+    found = db.execute(sql).fetchall()
+    place: Callable[[Any], Any] = lambda v: [texts.place(v)] if isinstance(v, str) else v  # noqa: E731
+    return [[place(value) for value in row] for row in found]
+
+
+def _limited(rows: Sequence[Any]) -> dict[str, Any]:
+    return {"rows": rows[:MOST_VALUES], "left": max(0, len(rows) - MOST_VALUES)}
+
+
+def _config(db: duckdb.DuckDBPyConnection, texts: _Texts) -> dict[str, Any]:
+    """Return by key and kind stretches of runs that share a value: first, how many, which value."""
+    found: dict[str, dict[str, list[int]]] = {}
+    used = left = 0
+    for key, kind, value, runs in db.execute(_CONFIG).fetchall():
+        starts, lengths = _stretches(np.asarray(runs))
+        if used + len(starts) > MOST_SETTINGS:
+            left += len(runs)
+            continue
+        used += len(starts)
+        place = texts.place(words.plain(value) or "null") if value is not None else -1
+        listed = found.setdefault(kind, {}).setdefault(str(texts.place(key)), [])
+        for start, length in zip(starts, lengths, strict=True):
+            listed += [start, length, place]
+    return {"of": found, "left": left}
+
+
+def _stretches(runs: np.ndarray[Any, Any]) -> tuple[list[int], list[int]]:
+    """Return the first of each stretch of consecutive numbers, and how many there are."""
+    cuts = np.flatnonzero(np.diff(runs) != 1) + 1
+    starts = np.concatenate(([0], cuts))
+    ends = np.concatenate((cuts, [len(runs)]))
+    return runs[starts].tolist(), (ends - starts).tolist()
