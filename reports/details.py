@@ -11,10 +11,12 @@ import gzip
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from etl import naming
@@ -24,27 +26,31 @@ from reports.pack import Packed, pack
 
 LONGEST = 2_000  # characters of one text
 MOST_VALUES = 40_000  # of summary, telemetry, segments and provenance each
-MOST_SETTINGS = 400_000  # stretches of equal values
+MOST_SETTINGS = 400_000  # lengths and values of stretches of runs that share one
+_NO_KEY, _NO_VALUE = -2, -1  # where a run does not have the key, or has it without a value
 
-_SUMMARY = """
-    select p.run, s.metric,
-        max(s.value) filter (where s.rule = 'last') as last,
-        max(s.value) filter (where s.rule = 'min') as min,
-        max(s.value) filter (where s.rule = 'max') as max,
-        max(s.value) filter (where s.rule = 'reported') as reported,
-        max(s.step) filter (where s.rule = 'best') as best_step,
-        sum(distinct case s.rule when 'last' then 1 when 'min' then 2 when 'max' then 4
-            when 'reported' then 8 else 0 end)::bigint as has
-    from summary s join places p using (run_id)
-    where s.value is not null group by p.run, s.metric
-"""
-_SOURCES = """
-    select p.run, h.metric, string_agg(distinct h.source, ' + ' order by h.source) as source,
-        sum(h.points)::bigint as points
-    from (
-        select run_id, metric, source, points from slots
-        union all select run_id, metric, source, count(*) as points from long group by all
-    ) h join places p using (run_id) group by p.run, h.metric order by p.run, h.metric
+_RESULTS = """
+    with results as (
+        select p.run, s.metric,
+            max(s.value) filter (where s.rule = 'last') as last,
+            max(s.value) filter (where s.rule = 'min') as min,
+            max(s.value) filter (where s.rule = 'max') as max,
+            max(s.value) filter (where s.rule = 'reported') as reported,
+            max(s.step) filter (where s.rule = 'best') as best_step,
+            sum(distinct case s.rule when 'last' then 1 when 'min' then 2 when 'max' then 4
+                when 'reported' then 8 else 0 end)::bigint as has
+        from summary s join places p using (run_id)
+        where s.value is not null group by p.run, s.metric
+    ), sources as (
+        select p.run, h.metric, string_agg(distinct h.source, ' + ' order by h.source) as source,
+            sum(h.points)::bigint as points
+        from (
+            select run_id, metric, source, points from slots
+            union all select run_id, metric, source, count(*) as points from long group by all
+        ) h join places p using (run_id) group by p.run, h.metric
+    )
+    select run, metric, last, min, max, reported, best_step, coalesce(has, 0) as has, source, points
+    from results full join sources using (run, metric) order by metric, run
 """
 # one row for all devices of a kind: system.gpu.0.temp and system.gpu.7.temp are system.gpu.*.temp
 _TELEMETRY = """
@@ -73,9 +79,9 @@ _DISAGREEMENTS = """
     from disagreements d join places p using (run_id) order by p.run, d.metric, d.source, d.other
 """
 _CONFIG = """
-    select c.key, c.kind, c.value, list(p.run order by p.run) as runs
+    select c.kind, c.key, c.value, list(p.run order by p.run) as runs
     from config c join places p using (run_id)
-    group by c.key, c.kind, c.value order by c.key, c.kind, c.value nulls first
+    group by c.kind, c.key, c.value order by c.kind, c.key, c.value nulls first
 """
 
 
@@ -96,7 +102,7 @@ def details(db: duckdb.DuckDBPyConnection, facts: Facts) -> Details:
     document = {
         "labels": _rows(db, _LABELS, texts),
         "segments": _limited(_rows(db, _SEGMENTS, texts)),
-        "config": _config(db, texts),
+        "config": _config(db, len(facts.runs), texts),
         "inherited": [
             [run.index, texts.place(key), texts.place(whose)]
             for run in facts.runs
@@ -136,18 +142,13 @@ def _summary(db: duckdb.DuckDBPyConnection, texts: _Texts) -> tuple[pl.DataFrame
 
     Where they are too many, the metrics that most runs have come first.
     """
-    rows = query(db, _SUMMARY).join(
-        query(db, _SOURCES), on=["run", "metric"], how="full", coalesce=True
-    )
-    rows = rows.with_columns(pl.col("has").fill_null(0))
-    if not rows.height:
-        return _coded(rows, texts), 0
-    coverage = rows.group_by("metric").len("runs")
-    ordered = rows.join(coverage, on="metric").sort(
-        ["runs", "metric", "run"], descending=[True, False, False]
-    )
-    kept = ordered.head(MOST_VALUES).drop("runs").sort("metric", "run")
-    return _coded(kept, texts), rows.height - kept.height
+    rows = query(db, _RESULTS)
+    left = rows.height - MOST_VALUES
+    if left > 0:
+        coverage = rows.group_by("metric").len("runs")
+        ordered = rows.join(coverage, on="metric").sort("runs", "metric", descending=[True, False])
+        rows = ordered.head(MOST_VALUES).drop("runs").sort("metric", "run")
+    return _coded(rows, texts), max(0, left)
 
 
 def _coded(rows: pl.DataFrame, texts: _Texts) -> pl.DataFrame:
@@ -180,26 +181,26 @@ def _limited(rows: Sequence[Any]) -> dict[str, Any]:
     return {"rows": rows[:MOST_VALUES], "left": max(0, len(rows) - MOST_VALUES)}
 
 
-def _config(db: duckdb.DuckDBPyConnection, texts: _Texts) -> dict[str, Any]:
-    """Return by key and kind stretches of runs that share a value: first, how many, which value."""
+def _config(db: duckdb.DuckDBPyConnection, runs: int, texts: _Texts) -> dict[str, Any]:
+    """Return by kind and key stretches of runs that share a value: how many, and which value."""
     found: dict[str, dict[str, list[int]]] = {}
     used = left = 0
-    for key, kind, value, runs in db.execute(_CONFIG).fetchall():
-        starts, lengths = _stretches(np.asarray(runs))
-        if used + len(starts) > MOST_SETTINGS:
-            left += len(runs)
+    for (kind, key), group in groupby(db.execute(_CONFIG).fetchall(), key=lambda row: row[:2]):
+        codes = np.full(runs, _NO_KEY)
+        for _, _, value, places in group:
+            text = None if value is None else words.plain(value) or "null"
+            codes[np.asarray(places)] = _NO_VALUE if text is None else texts.place(text)
+        stretches = _stretches(codes)
+        if used + len(stretches) > MOST_SETTINGS:
+            left += int((codes != _NO_KEY).sum())
             continue
-        used += len(starts)
-        place = texts.place(words.plain(value) or "null") if value is not None else -1
-        listed = found.setdefault(kind, {}).setdefault(str(texts.place(key)), [])
-        for start, length in zip(starts, lengths, strict=True):
-            listed += [start, length, place]
+        used += len(stretches)
+        found.setdefault(kind, {})[str(texts.place(key))] = stretches
     return {"of": found, "left": left}
 
 
-def _stretches(runs: np.ndarray[Any, Any]) -> tuple[list[int], list[int]]:
-    """Return the first of each stretch of consecutive numbers, and how many there are."""
-    cuts = np.flatnonzero(np.diff(runs) != 1) + 1
-    starts = np.concatenate(([0], cuts))
-    ends = np.concatenate((cuts, [len(runs)]))
-    return runs[starts].tolist(), (ends - starts).tolist()
+def _stretches(codes: npt.NDArray[np.int64]) -> list[int]:
+    """Return the length and the code of each stretch of equal ones, in turns."""
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(codes)) + 1))
+    lengths = np.diff(np.append(starts, len(codes)))
+    return [int(number) for number in np.stack([lengths, codes[starts]], axis=1).ravel()]

@@ -23,18 +23,28 @@ const cellAt = (details, value) => (Array.isArray(value) ? textAt(details, value
 const rowsOf = (details, rows, run) =>
   rows.filter(([of]) => of === run).map(([, ...values]) => values.map((value) => cellAt(details, value)));
 
+const NO_KEY = -2;
+
+// Stretches of runs that share a value are its length and its place, in turns.
+function placeAt(stretches, run) {
+  let end = 0;
+  for (let i = 0; i < stretches.length; i += 2) {
+    end += stretches[i];
+    if (run < end) return stretches[i + 1];
+  }
+  return NO_KEY;
+}
+
 // The settings of one run: key -> what was asked and what came of it; undefined where it has none.
 function settingsOf(details, run) {
   const found = new Map();
   for (const [kind, keys] of Object.entries(details.config.of)) {
     for (const [key, stretches] of Object.entries(keys)) {
-      for (let i = 0; i < stretches.length; i += 3) {
-        const [first, length, place] = stretches.slice(i, i + 3);
-        if (run < first || run >= first + length) continue;
-        const name = textAt(details, Number(key));
-        if (!found.has(name)) found.set(name, {});
-        found.get(name)[kind] = place < 0 ? '–' : textAt(details, place);
-      }
+      const place = placeAt(stretches, run);
+      if (place === NO_KEY) continue;
+      const name = textAt(details, Number(key));
+      if (!found.has(name)) found.set(name, {});
+      found.get(name)[kind] = place < 0 ? '–' : textAt(details, place);
     }
   }
   return [...found].sort(([a], [b]) => (a < b ? -1 : 1));

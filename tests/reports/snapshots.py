@@ -52,6 +52,7 @@ def frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
 def write(data: Path, name: str, tables: Mapping[str, Sequence[Row]]) -> tuple[Project, str]:
     """Write *tables* as the latest snapshot of project *name* and return both."""
     project = locate(name, data)
+    tables = {"summary": summary(tables.get("history", ())), **tables}
     logged = frame("history", tables.get("history", ()))
     whole = tuple(
         _part(project, table, frame(table, tables.get(table, ())))
@@ -152,6 +153,30 @@ def catalog(history: Sequence[Row]) -> list[Row]:
                 "points": count,
             }
         )
+    return rows
+
+
+def summary(history: Sequence[Row]) -> list[Row]:
+    """Return what *history* comes to by run, metric and rule, as a sync writes it."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in history:
+        if row["value"] is not None:
+            found.setdefault((row["run_id"], row["metric"]), []).append(row)
+    rows = []
+    directions = {row["metric"]: row["direction"] for row in catalog(history)}
+    for (run, metric), points in found.items():
+        finite = [row for row in points if math.isfinite(row["value"])]
+        rules = {"last": max(points, key=lambda row: row["step"])}
+        if finite:
+            rules["min"] = min(finite, key=lambda row: row["value"])
+            rules["max"] = max(finite, key=lambda row: row["value"])
+        if directions[metric] in rules:
+            rules["best"] = rules[directions[metric]]
+        for rule, row in rules.items():
+            rows.append(
+                {"run_id": run, "metric": metric, "rule": rule}
+                | {"value": row["value"], "step": row["step"]}
+            )
     return rows
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import snapshots
-from pages import open_page
+from pages import open_page, wait
 
 from etl.eras import RELEASE
 from reports.gather import gather
@@ -107,7 +107,7 @@ def test_a_table_of_runs_without_an_era_has_no_empty_column_for_it(tmp_path):
 
 
 def test_in_the_browser_the_sentence_stands_under_the_chart(tmp_path, browser):
-    """And leads to the rows of the runs that it names."""
+    """And leads to the sections of the runs that it names."""
     report = built(tmp_path, [OLD, NEW])
     page = tmp_path / "page.html"
     page.write_bytes(render(report))
@@ -118,6 +118,7 @@ def test_in_the_browser_the_sentence_stands_under_the_chart(tmp_path, browser):
     assert sentence.is_visible()
     assert "2026-03-04" in sentence.inner_text()
     sentence.get_by_role("link", name="d11").click()
-    assert tab.url.endswith("#run-1")
+    wait(tab, "document.getElementById('sheet').open")
+    assert tab.inner_text("#sheet-title") == "d11"
     assert tab.errors == []
     context.close()
