@@ -20,12 +20,14 @@ from etl import catalog, errors, lock
 from etl import project as projects
 from etl.errors import RunatlasError
 from etl.pulling import folder
-from etl.pulling.server import connected, secrets
+from etl.pulling.connect import connected, secrets
+from etl.pulling.server import Server
 from etl.pulling.work import Outcome, Pull
 
 _SHORTEST_KEY = 8
 FAMILY = "nanochat"  # the project whose stages each have a W&B project of their own
 TIMEOUT_SEC = 15.0
+_UNDONE = "nothing was pulled; what the folder held is kept"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,9 +76,10 @@ def _pull(options: argparse.Namespace, root: Path, said: list[str]) -> Outcome:
         try:
             with (
                 lock.held(root / folder.LOCK, str(root), now, work="pull"),
-                connected(options.base_url, options.timeout, Path(scratch)) as server,
+                connected(options.base_url, options.timeout, Path(scratch), undone=_UNDONE) as api,
             ):
-                said += secrets(server, options.base_url)
+                said += secrets(api, options.base_url)
+                server = Server(api, options.timeout)
                 pull = Pull(server, root, options.entity, now=now, say=_progress(said))
                 return pull.run(list(dict.fromkeys(chosen)), required=bool(options.source_project))
         finally:

@@ -14,7 +14,8 @@ from typing import Any
 import polars as pl
 
 from etl.pulling import columns, folder
-from etl.pulling.server import AnswerError, Server
+from etl.pulling.connect import AnswerError
+from etl.pulling.server import Server
 from etl.snapshot import written
 
 # Rows held at once; about 100 MB of them. More go to files of their own.

@@ -11,7 +11,8 @@ from typing import Any
 
 from etl.errors import NoDataError, UsageError
 from etl.pulling import fetch, folder
-from etl.pulling.server import AnswerError, Server, address
+from etl.pulling.connect import AnswerError, address
+from etl.pulling.server import Server
 
 Say = Callable[[str], None]
 
@@ -38,7 +39,7 @@ class Pull:
     def __init__(self, server: Server, root: Path, entity: str, *, now: datetime, say: Say) -> None:
         self.server, self.root, self.entity = server, root, entity
         self.now, self.say = now.isoformat(timespec="seconds"), say
-        self.outcome = Outcome(address(server))
+        self.outcome = Outcome(address(server.api))
         self.listed: dict[tuple[str, str], list[str]] = {}
         self.staging = root
 

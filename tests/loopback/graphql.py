@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from loopback import artifacts
 from loopback.backend import storage_id
 
 
@@ -164,40 +165,6 @@ def _files(backend, url, v):
     return {"project": {**project, "run": {"fileCount": len(nodes), "files": files}}}
 
 
-def _create_artifact(backend, _url, v):
-    asked = v["input"]
-    identity = storage_id("Artifact", asked["digest"], asked.get("artifactCollectionName", ""))
-    made = backend.artifacts.setdefault(identity, {"state": "PENDING", "digest": asked["digest"]})
-    sequence = {"latestArtifact": None}
-    artifact = {"id": identity, "state": made["state"], "artifactSequence": sequence}
-    return {"createArtifact": {"artifact": artifact}}
-
-
-def _artifact_manifest(_backend, url, v):
-    upload = {"uploadUrl": f"{url}/store/manifests/{v.get('digest')}", "uploadHeaders": []}
-    manifest = {"id": storage_id("Manifest", v["artifactID"]), "file": {"id": "1", **upload}}
-    return {"createArtifactManifest": {"artifactManifest": manifest}}
-
-
-def _artifact_files(_backend, url, v):
-    asked = v.get("artifactFiles") or v["input"]["artifactFiles"]
-    nodes = [
-        {
-            "storagePath": file["name"], "uploadHeaders": [], "uploadMultipartUrls": None,
-            "uploadUrl": f"{url}/store/artifacts/{file['artifactID']}/{file['name']}",
-            "artifact": {"id": file["artifactID"]},
-        }
-        for file in asked
-    ]  # fmt: skip
-    return {"createArtifactFiles": {"files": {"edges": [{"node": node} for node in nodes]}}}
-
-
-def _commit_artifact(backend, _url, v):
-    made = backend.artifacts[v["artifactID"]]
-    made["state"] = "COMMITTED"
-    return {"commitArtifact": {"artifact": {"id": v["artifactID"], "digest": made["digest"]}}}
-
-
 OPERATIONS = {
     "ProbeRunInput": lambda *_: {"RunType": {"fields": []}},  # wandb 0.21 asks for the schema
     "Viewer": _viewer,
@@ -209,10 +176,6 @@ OPERATIONS = {
     "RunResumeStatus": _resume,
     "CreateRunFiles": _create_files,
     "MarkRunFilesUploaded": lambda *_: {"markRunFilesUploaded": {"success": True}},
-    "CreateArtifact": _create_artifact,
-    "CreateArtifactManifest": _artifact_manifest,
-    "CreateArtifactFiles": _artifact_files,
-    "CommitArtifact": _commit_artifact,
     "Runs": _runs,
     "Run": _one_run,
     "RunHistoryKeys": _one_run,
@@ -220,4 +183,5 @@ OPERATIONS = {
     "HistoryPage": _history_page,
     "RunFullHistory": _full_history,
     "RunFiles": _files,
+    **artifacts.OPERATIONS,
 }

@@ -81,6 +81,8 @@ class Handler(BaseHTTPRequestHandler):
                 data = run.parquet()
             elif run is not None and parts[1] == "store":
                 data = run.files.get(parts[5])
+            elif parts[1] == "store":
+                data = self.server.backend.uploads.get(path)
         if parts[1] == "parquet":
             time.sleep(self.server.backend.slow_sec)
         if data is None:
