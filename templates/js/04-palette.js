@@ -61,3 +61,6 @@ function colouring(key) {
   if (!column) return { kind: 'none', title: key, colours: new Array(RUNS).fill(ink('none')) };
   return column.numeric ? byNumber(column) : byCategory(column);
 }
+
+// What a chart is coloured by now: the reader's choice, or its own.
+const colourOf = (chart) => colouring(state.colour || chart.colour);

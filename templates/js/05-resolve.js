@@ -67,7 +67,7 @@ function limitOf(within, table) {
 function wantedRuns(trace) {
   if (trace.only !== 'highlight') return shown;
   const wanted = new Uint8Array(RUNS);
-  if (state.highlight >= 0) wanted[state.highlight] = shown[state.highlight];
+  for (const run of [...state.pins, state.highlight]) if (run >= 0) wanted[run] = shown[run];
   return wanted;
 }
 
@@ -108,7 +108,7 @@ function fitted(layout, element) {
 
 function figure(chart, element) {
   const options = { ...state.options[chart.key], room: roomOf(element) };
-  const colour = colouring(state.colour || chart.colour);
+  const colour = colourOf(chart);
   const traces = chart.traces.map((trace) => resolveTrace(trace, options, colour.colours));
   const layout = fitted({ ...resolved(chart.layout, options), uirevision: 'kept' }, element);
   chart.traces.forEach((trace, i) => {

@@ -28,7 +28,7 @@ async function draw(chart) {
   atlas.drawn[chart.key] = drawn;
   showLegend(chart, colour);
   showEmpty(chart, drawn);
-  if (first) listen(chart, element);
+  if (first) listenToScene(chart, element);
   element.classList.add('drawn');
 }
 
@@ -36,18 +36,15 @@ async function draw(chart) {
 function enqueue(chart) {
   if (waiting.has(chart.key)) return queue;
   waiting.add(chart.key);
-  atlas.idle = false;
   pending += 1;
   queue = queue.then(nextFrame).then(async () => {
     waiting.delete(chart.key);
     try {
       await draw(chart);
     } catch (problem) {
-      atlas.errors.push(String(problem));
-      throw problem;
+      complain(problem);
     } finally {
       pending -= 1;
-      atlas.idle = pending === 0;
     }
   });
   return queue;
@@ -65,7 +62,7 @@ function runAt(chart, event) {
   return row >= 0 ? at.table.run[row] : -1;
 }
 
-function listen(chart, element) {
+function listenToScene(chart, element) {
   let under = -1; // the run under the pointer
   let down = [0, 0];
   element.on('plotly_hover', (event) => {
@@ -74,7 +71,7 @@ function listen(chart, element) {
   });
   element.on('plotly_unhover', () => {
     under = -1;
-    highlight(state.pinned);
+    highlight(-1);
   });
   // plotly's own click is lost when the button goes down and up between two slow frames
   element.addEventListener('pointerdown', ({ clientX, clientY }) => {
@@ -114,30 +111,34 @@ const entering = new IntersectionObserver((entries) => {
   }
 });
 
-let highlightTimer = 0;
-function highlight(run) {
-  if (run === state.highlight) return;
-  state.highlight = run;
-  markRow(run);
-  clearTimeout(highlightTimer);
-  highlightTimer = setTimeout(() => {
-    for (const chart of SCENES) {
-      if (!scenes.has(chart.key)) continue;
-      if (inView(plotOf(chart))) {
-        behind.delete(chart);
-        redrawHighlight(chart);
-      } else {
-        behind.add(chart);
-        entering.observe(plotOf(chart));
-      }
+function showHighlight() {
+  for (const chart of SCENES) {
+    if (!scenes.has(chart.key)) continue;
+    if (inView(plotOf(chart))) {
+      behind.delete(chart);
+      redrawHighlight(chart);
+    } else {
+      behind.add(chart);
+      entering.observe(plotOf(chart));
     }
-  }, 40);
+  }
 }
 
+let highlightTimer = 0;
+function listenToHighlight() {
+  listen(['highlight', 'pins'], () => {
+    clearTimeout(highlightTimer);
+    highlightTimer = setTimeout(showHighlight, 40);
+  });
+}
+
+const highlight = (run) => change({ highlight: run });
+
+// What was pinned is unpinned.
 function pin(run) {
-  state.pinned = run === state.pinned ? -1 : run;
-  highlight(state.pinned);
-  showPinned();
+  const pins = state.pins.filter((other) => other !== run);
+  if (pins.length === state.pins.length) pins.push(run);
+  change({ pins });
 }
 
 function showEmpty(chart, drawn) {

@@ -38,14 +38,17 @@ function parsed(query) {
   return { test: (run) => tests.every((passes) => passes(run)), unknown };
 }
 
-function applyFilter() {
-  const { test, unknown } = parsed(state.query);
-  shown = Uint8Array.from({ length: RUNS }, (_, run) =>
-    Number(!state.hidden.has(report.runs.stage[run]) && test(run)),
+// By run: fits the filter, its stage is not hidden, and it was not brushed away.
+function fitting() {
+  const { test } = parsed(state.query);
+  const { selected, hidden } = state;
+  return Uint8Array.from({ length: RUNS }, (_, run) =>
+    Number(!hidden.has(report.runs.stage[run]) && (!selected || selected[run] === 1) && test(run)),
   );
-  atlas.visible = shown.reduce((total, is) => total + is, 0);
+}
+
+function showCount() {
   const count = `${grouped(atlas.visible, 0)} of ${counted(RUNS, 'run')}`;
+  const { unknown } = parsed(state.query);
   byId('count').textContent = unknown.length ? `${count} · no column ${unknown.join(', ')}` : count;
-  filterRows();
-  return redraw();
 }

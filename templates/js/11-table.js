@@ -13,12 +13,14 @@ function compare(values, direction) {
   };
 }
 
-function sortBy(header) {
-  const next = header.ariaSort === 'ascending' ? 'descending' : 'ascending';
-  for (const other of header.parentElement.cells) other.removeAttribute('aria-sort');
-  header.setAttribute('aria-sort', next);
-  const { values } = report.columns[header.dataset.key];
-  const order = [...rows.keys()].sort(compare(values, next === 'ascending' ? 1 : -1));
+function sortRows() {
+  const { key, descending } = state.sort || {};
+  for (const header of byId('runs-table').tHead.rows[0].cells) {
+    if (header.dataset.key !== key) header.removeAttribute('aria-sort');
+    else header.setAttribute('aria-sort', descending ? 'descending' : 'ascending');
+  }
+  const order = [...rows.keys()];
+  if (state.sort) order.sort(compare(report.columns[key].values, descending ? -1 : 1));
   body.append(...order.map((run) => rows[run]));
 }
 
@@ -29,35 +31,42 @@ function filterRows() {
   byId('no-runs').hidden = atlas.visible > 0;
 }
 
-function markRow(run) {
+function markRow() {
   for (const row of body.querySelectorAll('.marked')) row.classList.remove('marked');
-  if (run >= 0) rows[run].classList.add('marked');
+  if (state.highlight >= 0) rows[state.highlight].classList.add('marked');
 }
 
 function showPinned() {
-  const chip = byId('pinned');
-  chip.hidden = state.pinned < 0;
-  for (const row of rows) row.removeAttribute('aria-selected');
-  if (state.pinned < 0) return;
-  const row = rows[state.pinned];
-  row.setAttribute('aria-selected', 'true');
-  byId('pinned-name').textContent = clipped(report.runs.name[state.pinned]);
-  byId('pinned-name').href = `#run-${state.pinned}`;
+  const { pins } = state;
+  byId('pinned').hidden = pins.length === 0;
+  for (const row of body.querySelectorAll('[aria-selected]')) row.removeAttribute('aria-selected');
+  for (const run of pins) rows[run].setAttribute('aria-selected', 'true');
+  if (!pins.length) return;
+  const last = pins[pins.length - 1];
+  byId('pinned-name').textContent = clipped(report.runs.name[last]);
+  byId('pinned-name').href = `#run-${last}`;
   const frame = byId('runs-frame');
-  frame.scrollTop = row.offsetTop - frame.clientHeight / 2;
+  frame.scrollTop = rows[last].offsetTop - frame.clientHeight / 2;
 }
 
 function listenToTable() {
   for (const header of byId('runs-table').tHead.rows[0].cells) {
-    header.querySelector('button').addEventListener('click', () => sortBy(header));
+    header.querySelector('button').addEventListener('click', () => {
+      const { key } = header.dataset;
+      change({ sort: { key, descending: state.sort?.key === key && !state.sort.descending } });
+    });
   }
   body.addEventListener('pointerover', ({ target }) => {
     const row = target.closest('tr');
     if (row) highlight(Number(row.dataset.run));
   });
-  body.addEventListener('pointerleave', () => highlight(state.pinned));
+  body.addEventListener('pointerleave', () => highlight(-1));
   body.addEventListener('click', ({ target }) => {
     const row = target.closest('tr');
     if (row && !target.closest('a')) pin(Number(row.dataset.run));
   });
+  listen(['shown'], filterRows);
+  listen(['sort'], sortRows);
+  listen(['highlight'], markRow);
+  listen(['pins'], showPinned);
 }

@@ -1,14 +1,18 @@
-// The bar and each chart's own choices -> the state, and a redraw.
+// The bar and each chart's own choices <-> the state.
 
 function listenToStages() {
-  for (const chip of byId('stages').querySelectorAll('button')) {
+  const chips = [...byId('stages').querySelectorAll('button')];
+  for (const chip of chips) {
     chip.addEventListener('click', () => {
+      const hidden = new Set(state.hidden);
       const stage = Number(chip.dataset.stage);
-      if (!state.hidden.delete(stage)) state.hidden.add(stage);
-      chip.setAttribute('aria-pressed', String(!state.hidden.has(stage)));
-      applyFilter();
+      if (!hidden.delete(stage)) hidden.add(stage);
+      change({ hidden });
     });
   }
+  listen(['hidden'], () => {
+    for (const chip of chips) chip.setAttribute('aria-pressed', String(!state.hidden.has(Number(chip.dataset.stage))));
+  });
 }
 
 function listenToFilter() {
@@ -16,35 +20,46 @@ function listenToFilter() {
   let timer = 0;
   box.addEventListener('input', () => {
     clearTimeout(timer);
-    timer = setTimeout(() => {
-      state.query = box.value;
-      applyFilter();
-    }, 150);
+    timer = setTimeout(() => change({ query: box.value }), 150);
   });
+  listen(['query'], () => {
+    if (box.value !== state.query) box.value = state.query;
+  });
+  listen(['shown'], showCount);
 }
 
 function listenToColour() {
   const select = byId('colour');
-  select.addEventListener('change', () => {
-    state.colour = select.value || null;
-    redraw();
+  select.addEventListener('change', () => change({ colour: select.value }));
+  listen(['colour'], () => {
+    select.value = state.colour;
   });
 }
 
 // A choice of a chart, and everything on the page that holds only for one choice of it.
-function choose(chart, option, value) {
-  state.options[chart.key][option] = value;
+function showOptions(chart) {
   const card = byId(`chart-${chart.key}`);
-  for (const part of card.querySelectorAll(`[data-option="${option}"]`)) {
-    part.hidden = part.dataset.choice !== value;
+  for (const part of card.querySelectorAll('[data-option]')) {
+    part.hidden = part.dataset.choice !== state.options[chart.key][part.dataset.option];
   }
-  return scenes.has(chart.key) ? enqueue(chart) : queue;
+  for (const input of card.querySelectorAll('.options input')) {
+    input.checked = input.value === state.options[chart.key][input.dataset.of];
+  }
 }
 
 function listenToOptions(chart) {
+  let last = state.options[chart.key];
   for (const input of byId(`chart-${chart.key}`).querySelectorAll('.options input')) {
-    input.addEventListener('change', () => choose(chart, input.dataset.of, input.value));
+    input.addEventListener('change', () =>
+      changeOf(chart, 'options', { ...state.options[chart.key], [input.dataset.of]: input.value }),
+    );
   }
+  listen(['options'], () => {
+    if (state.options[chart.key] === last) return;
+    last = state.options[chart.key];
+    showOptions(chart);
+    redraw([chart]);
+  });
 }
 
 function listenToButtons(chart) {
@@ -66,33 +81,32 @@ function listenToButtons(chart) {
 function showTheme() {
   const dark = themeName() === 'dark';
   if (state.theme) document.documentElement.dataset.theme = state.theme;
+  else delete document.documentElement.dataset.theme;
   const button = byId('theme');
   button.setAttribute('aria-pressed', String(dark));
   button.title = dark ? 'Change to light' : 'Change to dark';
 }
 
 function listenToTheme() {
-  byId('theme').addEventListener('click', () => {
-    state.theme = themeName() === 'dark' ? 'light' : 'dark';
+  byId('theme').addEventListener('click', () => change({ theme: themeName() === 'dark' ? 'light' : 'dark' }));
+  listen(['theme'], showTheme);
+  systemDark.addEventListener('change', () => {
+    if (state.theme) return;
     showTheme();
     redraw();
-  });
-  systemDark.addEventListener('change', () => {
-    showTheme();
-    if (!state.theme) redraw();
   });
 }
 
 function listenToKeys() {
   document.addEventListener('keydown', (event) => {
     const typing = event.target.closest('input, select, textarea');
-    if (event.key === 'Escape' && state.pinned >= 0) pin(state.pinned);
+    if (event.key === 'Escape' && state.pins.length) change({ pins: [] });
     if (event.key === '/' && !typing) {
       event.preventDefault();
       byId('filter').focus();
     }
   });
-  byId('unpin').addEventListener('click', () => pin(state.pinned));
+  byId('unpin').addEventListener('click', () => change({ pins: state.pins.slice(0, -1) }));
 }
 
 // A chart that became narrow or wide has another camera and other labels.

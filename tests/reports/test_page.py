@@ -235,7 +235,7 @@ def test_the_mouse_over_a_marker_shows_its_numbers_and_marks_its_row(tab, sql):
     assert f"best mean accuracy  {best:.4f}" in said
     wait(tab, f"document.getElementById('run-{run}').classList.contains('marked')", 5)
     tab.mouse.click(x, y)
-    wait(tab, f"__runatlas.state.pinned === {run}", 5)
+    wait(tab, f"__runatlas.state.pins[0] === {run}", 5)
     assert tab.inner_text("#pinned-name") == "d8-rl"
 
 

@@ -125,9 +125,9 @@ def test_a_run_pinned_in_the_table_is_bold_in_a_chart_that_was_out_of_view(sampl
     wait(tab, "__runatlas.drawn.trajectory", 120)
     tab.locator("#runs-table tbody tr").nth(5).scroll_into_view_if_needed()
     tab.locator("#runs-table tbody tr").nth(5).click(position={"x": 400, "y": 8})
-    wait(tab, "__runatlas.state.pinned >= 0")
+    wait(tab, "__runatlas.state.pins.length === 1")
     tab.mouse.move(1, 1)  # a run that is pointed at would be bold instead
-    wait(tab, "__runatlas.state.highlight === __runatlas.state.pinned")
+    wait(tab, "__runatlas.state.highlight === -1")
     tab.locator("#plot-trajectory").scroll_into_view_if_needed()
     bold = (
         "document.getElementById('plot-trajectory').data"

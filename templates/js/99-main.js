@@ -1,6 +1,7 @@
 // The page comes to life: the table and the controls first, then the scenes.
 
 async function main() {
+  listenToFragment();
   showTheme();
   listenToTheme();
   listenToStages();
@@ -12,7 +13,9 @@ async function main() {
     listenToOptions(chart);
     listenToButtons(chart);
   }
-  for (const chart of report.charts) showLegend(chart, colouring(chart.colour));
+  listen(['shown', 'colours'], () => redraw());
+  listenToHighlight();
+  for (const chart of report.charts) showLegend(chart, colourOf(chart));
   document.documentElement.classList.add('live');
   atlas.interactive = true;
   tables = await decode(byId('data').textContent, report.index);
@@ -28,7 +31,4 @@ async function main() {
   listenToWidth();
 }
 
-main().catch((problem) => {
-  atlas.errors.push(String(problem));
-  console.error(problem);
-});
+main().catch(complain);
