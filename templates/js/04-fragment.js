@@ -1,5 +1,5 @@
 // The view <-> the URL fragment, so that a view can be sent. #q=depth>4&hide=rl&pins=d4,d8
-// Runs go by name, or by id where a name is shared, so that a link outlives its snapshot.
+// Runs go by name, where it is shared by name@stage, else by id, so that a link outlives its snapshot.
 // A part that this page cannot use is left out, and the others still hold.
 
 const READABLE = /%(2F|3A|2C|3B|40|24|3D|7E|28|29|21|2A)/g;
@@ -7,17 +7,17 @@ const written = (text) => encodeURIComponent(text.toWellFormed()).replace(READAB
 const readBack = (text) => decodeURIComponent(text.replace(/\+/g, '%20'));
 
 const IDS = report.columns.id.values;
-const isShared = (name) => report.runs.name.indexOf(name) !== report.runs.name.lastIndexOf(name);
+const STAGED = report.runs.name.map((name, run) => `${name}@${report.stages.names[report.runs.stage[run]]}`);
+const placeIn = (names, token) => (names.indexOf(token) === names.lastIndexOf(token) ? names.indexOf(token) : -1);
 const isPlain = (name) => name && name.length <= 60 && name.isWellFormed() && !name.includes(',');
 
 function runToken(run) {
-  const name = report.runs.name[run];
-  return isPlain(name) && !isShared(name) ? name : IDS[run];
+  const names = [report.runs.name, STAGED].find((all) => isPlain(all[run]) && placeIn(all, all[run]) >= 0);
+  return names ? names[run] : IDS[run];
 }
 
 function runOf(token) {
-  const byName = report.runs.name.indexOf(token);
-  return byName >= 0 && !isShared(token) ? byName : IDS.indexOf(token);
+  return [report.runs.name, STAGED, IDS].map((all) => placeIn(all, token)).find((run) => run >= 0) ?? -1;
 }
 
 const runList = (runs) => [...runs].map(runToken).join(',');

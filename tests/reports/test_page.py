@@ -364,6 +364,7 @@ def test_the_table_sorts_and_what_is_missing_comes_last(tab):
     firsts = []
     for _ in range(2):
         heading.click()
+        settle(tab)
         names = tab.locator("#runs-table tbody th bdi").all_text_contents()
         firsts.append(names[0])
 
