@@ -16,12 +16,12 @@ function runToken(run) {
   return names ? names[run] : IDS[run];
 }
 
-function runOf(token) {
+function runNamed(token) {
   return [report.runs.name, STAGED, IDS].map((all) => placeIn(all, token)).find((run) => run >= 0) ?? -1;
 }
 
 const runList = (runs) => [...runs].map(runToken).join(',');
-const runsOf = (text) => [...new Set(text.split(',').map(runOf))].filter((run) => run >= 0);
+const runsOf = (text) => [...new Set(text.split(',').map(runNamed))].filter((run) => run >= 0);
 const within = (value, low, high) => (value >= low && value <= high ? value : undefined);
 const oneOf = (value, names) => (names.includes(value) ? value : undefined);
 const decimal = (value, digits = 6) => String(Number(value.toPrecision(digits)));
@@ -74,7 +74,7 @@ const PARTS = {
   x: ['x', (value) => value, (text) => oneOf(text, ['step', 'tokens', 'flops', 'time'])],
   smooth: ['smooth', (value) => decimal(value, 3), (text) => within(Number(text || NaN), 0, 1)],
   pins: ['pins', runList, runsOf],
-  base: ['baseline', (value) => (value < 0 ? '' : runToken(value)), (text) => within(runOf(text), 0, RUNS)],
+  base: ['baseline', (value) => (value < 0 ? '' : runToken(value)), (text) => within(runNamed(text), 0, RUNS)],
   at: ['at', (value) => (value === null ? '' : decimal(value)), (text) => within(Number(text || NaN), 0, 1)],
   theme: ['theme', (value) => value || '', (text) => oneOf(text, ['light', 'dark'])],
   sort: [
