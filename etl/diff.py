@@ -275,7 +275,7 @@ def _moved(old: State, new: State, runs: Collection[str]) -> list[Move]:
 
 def _records(old: State, new: State) -> list[Move]:
     """Return the best values of the project, by stage and metric, that differ."""
-    was, now = _bests(old), _bests(new)
+    was, now = bests(old), bests(new)
     found = []
     for stage, metric in sorted(was.keys() & now.keys()):
         (before, one), (after, other) = was[stage, metric], now[stage, metric]
@@ -287,7 +287,7 @@ def _records(old: State, new: State) -> list[Move]:
     return found
 
 
-def _bests(state: State) -> dict[tuple[str, str], tuple[float, str]]:
+def bests(state: State) -> dict[tuple[str, str], tuple[float, str]]:
     """Return the best finite value of each stage and metric of quality, and whose it is."""
     found: dict[tuple[str, str], tuple[float, str]] = {}
     for run, metric, rule, value, _ in state.summary.sort("run_id", "metric", "rule").iter_rows():

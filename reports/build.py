@@ -18,6 +18,7 @@ from pathlib import Path
 from etl import snapshot
 from etl.errors import BUG, DONE, NoDataError, RunatlasError, UsageError
 from etl.project import Project, data_dir, locate, with_snapshots
+from reports import index
 from reports.changed import PREVIOUS
 from reports.gather import Report, gather
 from reports.page import render
@@ -27,8 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Build the reports that *arguments* ask for and return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        for project in chosen(options.project, data_dir(options.data_dir)):
+        projects = chosen(options.project, data_dir(options.data_dir))
+        for project in projects:
             _build(project, options)
+        _overall(projects, options)
     except RunatlasError as problem:
         if options.debug:
             traceback.print_exc()
@@ -99,6 +102,7 @@ def _build(project: Project, options: argparse.Namespace) -> None:
     changed = replace_bytes(path, page)
     if options.snapshot == "latest" and options.against == PREVIOUS:
         changed = replace_bytes(folder / "latest.html", page) or changed
+    changed = index.write(project, folder, report, replace_bytes) or changed
     stills = _stills(report, folder) if options.png else []
     for chart in report.charts:
         if not chart.counts["drawn"]:
@@ -120,6 +124,19 @@ def _stem(report: Report, options: argparse.Namespace) -> str:
     if options.against == PREVIOUS:
         return report.snapshot
     return f"{report.snapshot}-against-{report.changed.against}"
+
+
+def _overall(projects: list[Project], options: argparse.Namespace) -> None:
+    """Write the index over the projects, but not where the pages of one alone were wanted."""
+    if options.out is None:
+        root = data_dir(options.data_dir)
+        folders = {project.name: project.reports for project in with_snapshots(root)}
+    elif options.project is None:
+        root = Path(options.out)
+        folders = {project.name: _folder(project, options) for project in projects}
+    else:
+        return
+    index.write_overall(root, folders, replace_bytes)
 
 
 def _folder(project: Project, options: argparse.Namespace) -> Path:

@@ -21,6 +21,7 @@ import polars as pl
 
 from etl import naming
 from reports import words
+from reports.axes import Metric
 from reports.load import Facts, query
 from reports.pack import Packed, pack
 
@@ -29,6 +30,8 @@ MOST_VALUES = 40_000  # of summary, telemetry, segments and provenance each
 MOST_SETTINGS = 400_000  # lengths and values of stretches of runs that share one
 _NO_KEY, _NO_VALUE = -2, -1  # where a run does not have the key, or has it without a value
 
+# What a reader looks for first in a run's results.
+_FAMILIES = ("loss", "aggregate", "accuracy", "pass", "reward", "throughput", "efficiency")
 _RESULTS = """
     with results as (
         select p.run, s.metric,
@@ -108,9 +111,11 @@ def details(db: duckdb.DuckDBPyConnection, facts: Facts) -> Details:
             for run in facts.runs
             for key, whose in sorted(run.inherited.items())
         ],
-        "units": {name: metric.unit_words for name, metric in sorted(facts.catalog.items())}
-        | _telemetry_units(telemetry),
-        "better": {name: m.direction for name, m in sorted(facts.catalog.items()) if m.direction},
+        "units": _telemetry_units(telemetry),
+        "metrics": {
+            name: [metric.unit_words, metric.direction or "", _rank(metric)]
+            for name, metric in sorted(facts.catalog.items())
+        },
         "disagreements": _limited(_rows(db, _DISAGREEMENTS, texts)),
         "left": {"summary": left, "telemetry": max(0, telemetry.height - MOST_VALUES)},
         "most": LONGEST,
@@ -120,6 +125,10 @@ def details(db: duckdb.DuckDBPyConnection, facts: Facts) -> Details:
     document |= {"index": packed.index, "texts": texts.listed}
     text = json.dumps(document, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return Details(gzip.compress(text.encode(), 9, mtime=0), packed)
+
+
+def _rank(metric: Metric) -> int:
+    return _FAMILIES.index(metric.family) if metric.family in _FAMILIES else len(_FAMILIES)
 
 
 class _Texts:

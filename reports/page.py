@@ -12,7 +12,7 @@ import gzip
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,15 +39,15 @@ def templates() -> Path:
 def render(report: Report) -> bytes:
     """Return the page. The same report gives the same bytes."""
     packed = pack(tables(report.charts))
-    script, style = _script(), _style()
-    plotly_css = _text(f"vendor/plotly-{PLOTLY_VERSION}.css")
+    script, style_text = _script(), style()
+    plotly_css = read_template(f"vendor/plotly-{PLOTLY_VERSION}.css")
     page = (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             title=report.project,
-            policy=_policy([script, plotly_script().decode()], [style, plotly_css]),
-            style=style,
+            policy=policy([script, plotly_script().decode()], [style_text, plotly_css]),
+            style=style_text,
             plotly_css=plotly_css,
             script=script,
             plotly=base64.b64encode(_plotly()).decode(),
@@ -164,10 +164,13 @@ def _strict(value: Any) -> Any:
     return value
 
 
-def _policy(scripts: list[str], styles: list[str]) -> str:
+def policy(scripts: list[str], styles: list[str]) -> str:
+    """Return a content security policy that allows these scripts and styles and nothing else."""
+
     def hashes(texts: list[str]) -> str:
         digests = (hashlib.sha256(text.encode()).digest() for text in texts)
-        return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+        listed = (f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+        return " ".join(listed) or "'none'"
 
     return (
         f"default-src 'none'; script-src {hashes(scripts)}; style-src-elem {hashes(styles)};"
@@ -175,7 +178,8 @@ def _policy(scripts: list[str], styles: list[str]) -> str:
     )
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Return the templates' environment, which escapes what enters it."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates()),
         autoescape=True,
@@ -190,7 +194,8 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _text(name: str) -> str:
+def read_template(name: str) -> str:
+    """Return one of the templates' files."""
     return (templates() / name).read_text(encoding="utf-8")
 
 
@@ -199,20 +204,21 @@ def _script() -> str:
     return f"(() => {{\n'use strict';\n{_joined('js')}}})();\n"
 
 
-def _joined(kind: str) -> str:
-    """Return the files of one kind (``js``, ``css``) in the order of their names."""
+def _joined(kind: str, names: Sequence[str] = ()) -> str:
+    """Return the files of one kind (``js``, ``css``) in their order: those *names*, or all."""
     files = sorted((templates() / kind).glob(f"*.{kind}"))
-    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+    wanted = [file for file in files if not names or file.stem in names]
+    return "\n".join(file.read_text(encoding="utf-8") for file in wanted)
 
 
-def _style() -> str:
-    """Return the page's style: the themes' colours as variables, then the rules."""
+def style(*names: str) -> str:
+    """Return a page's style: the themes' colours as variables, then the rules of these files."""
     light, dark = (_variables(name) for name in ("light", "dark"))
     return (
         f":root{{{light}}}\n"
         f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}\n"
         f":root[data-theme=dark]{{{dark}}}\n@media print{{:root{{{light}}}}}\n"
-        f"{_joined('css')}"
+        f"{_joined('css', names)}"
     )
 
 

@@ -104,13 +104,14 @@ function segmentsPart(details, run) {
 function summaryPart(details, run) {
   const rows = packedRows(details, 'summary', run, ['metric', 'source']);
   if (!rows.length) return [];
+  const rank = ({ metric }) => details.metrics[metric]?.[2] ?? Infinity; // reported only: no metric
+  rows.sort((a, b) => Math.sign(rank(a) - rank(b)) || (a.metric < b.metric ? -1 : 1));
   const heads = [['Metric', 'text'], ['Last'], ['Least'], ['Greatest'], ['Best at step'], ['Points'], ['From', 'text']];
   const shownIf = (row, bit, it) => (row.has & bit ? number(it) : '–');
   const table = rows.map((row) => {
     const name = element('span', '', bdi(row.metric));
-    const unit = details.units[row.metric];
+    const [unit, better] = details.metrics[row.metric] ?? [];
     if (unit) name.append(element('small', '', unit));
-    const better = details.better[row.metric];
     const best = (text, is) => (is ? element('b', '', text) : text);
     const last = row.has & HAS_LAST ? number(row.last) : row.has & HAS_REPORTED ? `${number(row.reported)} reported` : '–';
     return [
