@@ -9,12 +9,13 @@ script gave it with ``log(step=)``.
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from etl.sources.reading import no_points
+from etl.sources.reading import KEY, no_points
 from etl.sources.wandb_items import Flags, Floats
 from etl.sources.wandb_log import Integers
 from etl.sources.wandb_table import NUMBER, TEXT, Cells, Table
@@ -24,6 +25,7 @@ STEP_KEYS = ("step", "global_step", "train/global_step", "trainer/global_step", 
 _LOG_INDEX, _TIME, _RUNTIME = "_step", "_timestamp", "_runtime"
 _OWN_ROLES = {_LOG_INDEX: "log index", _TIME: "wall time", _RUNTIME: "runtime"}
 _MAX_STEP = 2**53
+_MANY_ROWS = 256  # fewer cost no more as points
 
 
 class Columns(NamedTuple):
@@ -174,11 +176,24 @@ class History:
             np.concatenate(self._times or [nothing]),
         )
 
-    def points(self) -> pl.DataFrame:
-        """Return the points (POINTS), sorted by when their key was first met, then by row."""
-        names, rows, values, places, steps, times = self.columns()
+    def points(self) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        """Return the points (POINTS), by key and then by row, and as ``Part.rows`` the others.
+
+        A key that is a number in most of many rows is a column of these.
+        """
+        found = self.columns()
+        names, rows, values, places, steps, times = found
         if not len(names):
-            return no_points()
+            return no_points(), None
+        columns = self._dense(found)
+        wide = None
+        if columns:
+            axes = {"step": steps, "ts": pl.Series(times).fill_nan(None)}
+            wide = pl.DataFrame(
+                {**axes, **{KEY + self.table.names[n]: c for n, c in columns.items()}}
+            )
+            rest = ~np.isin(names, list(columns))
+            names, rows, values, places = names[rest], rows[rest], values[rest], places[rest]
         frame = pl.DataFrame(
             {
                 "key": pl.Series(self.table.names, dtype=pl.String).gather(names),
@@ -190,7 +205,7 @@ class History:
         )
         texts = pl.Series(self._texts, dtype=pl.String)
         said = pl.col("place") >= 0
-        return frame.select(
+        points = frame.select(
             "key",
             "step",
             pl.when(~said).then("value"),
@@ -199,6 +214,27 @@ class History:
             else pl.lit(None, dtype=pl.String),
             ts=pl.col("ts").fill_nan(None),
         )
+        return points, wide
+
+    def _dense(self, found: Columns) -> dict[int, pl.Series]:
+        """Return a column of all rows for each name that is a number in most of them."""
+        count = len(found.steps)
+        columns: dict[int, pl.Series] = {}
+        if count < _MANY_ROWS:
+            return columns
+        bounds = np.searchsorted(found.names, np.arange(len(self.table.names) + 1))
+        for name, (begin, end) in enumerate(itertools.pairwise(bounds.tolist())):
+            rows, values = found.rows[begin:end], found.values[begin:end]
+            if 2 * len(rows) < count or (found.places[begin:end] >= 0).any():
+                continue
+            if len(rows) == count:
+                columns[name] = pl.Series(values)
+            else:
+                at = np.full(count, -1, np.int64)
+                at[rows] = np.arange(len(rows))
+                there = pl.Series(at)
+                columns[name] = pl.Series(values).gather(there.set(there < 0, None))
+        return columns
 
 
 def _whole(cells: Cells, where: slice) -> Flags:

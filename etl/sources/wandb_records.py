@@ -219,10 +219,10 @@ class Records:
             log_index_steps=history.counted_steps and not self.run.step_given,
             cursor=json.dumps(carry, sort_keys=True),
         )
-        points = history.points()
-        facts = facts.counted(history.rows - facts.rows, points, history.roles)
+        points, rows = history.points()
+        facts = facts.counted(history.rows - facts.rows, points, history.roles, rows)
         telemetry = pl.concat(self._telemetry) if self._telemetry else None
-        return Part(facts, points, telemetry, self.console.frame())
+        return Part(facts, points, telemetry, self.console.frame(), rows)
 
     def notes(self) -> tuple[str, ...]:
         """Return what was left out without being damage."""

@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "etl")]
 import wandb_files  # noqa: E402
 
 from etl.sources import wandb_offline  # noqa: E402
+from etl.sources.reading import Piece  # noqa: E402
 
 KEYS = (
     "total_training_flops", "total_training_time", "train/loss", "train/lrm", "train/dt",
@@ -104,7 +105,7 @@ def peer(path: Path) -> int:
 def ours(path: Path) -> int:
     """Read the file as a sync does, and return how many points."""
     (part,) = wandb_offline.read(path, 0, ()).parts
-    return part.points.height
+    return Piece.of("wandb-offline", part).count
 
 
 READERS = {"peer": peer, "ours": ours}
