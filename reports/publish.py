@@ -26,10 +26,11 @@ from reports.boards.outbox import Outbox, Outcome
 from reports.boards.package import Package
 from reports.boards.server import Server
 from reports.boards.target import Target
+from reports.boards.weave_board import WeaveBoard
 from reports.build import chosen
 from reports.gather import gather
 
-BOARDS: dict[str, Callable[[Server], Target]] = {}
+BOARDS: dict[str, Callable[[Server], Target]] = {"weave": WeaveBoard}
 OUTBOX = "outbox"
 
 

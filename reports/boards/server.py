@@ -29,7 +29,8 @@ T = TypeVar("T")
 
 CLOUD = "https://api.wandb.ai"
 CLOUD_TRACES = "https://trace.wandb.ai"
-TIMEOUT_SEC = 10.0  # for one answer; two are asked for at most, within 15 s
+TIMEOUT_SEC = 7.0  # for one answer; two are asked for at most, so it takes 15 s at most
+_ENOUGH = 65_536  # bytes of an answer to know whose it is
 # Where a person names the certificates to trust; the clients look at the first two.
 _BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
@@ -43,6 +44,14 @@ class Server:
     entity: str | None  # None: the key's own
     key: str | None = field(repr=False)
     chosen: bool  # whether a person has set it up in any way
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said to a GET."""
+
+    status: int  # of HTTP
+    body: bytes  # its beginning, or nothing where the status is an error's
 
 
 def configured(environment: Mapping[str, str] = os.environ) -> Server:
@@ -90,8 +99,8 @@ def _netrc_key(base_url: str, environment: Mapping[str, str]) -> str | None:
     return None
 
 
-def answers(url: str, timeout_sec: float = TIMEOUT_SEC) -> int:
-    """Return the HTTP status with which *url* answers, whatever it is.
+def ask(url: str, timeout_sec: float = TIMEOUT_SEC) -> Answer:
+    """Return what *url* answers, whatever it is.
 
     Raises:
         UnreachableError: nothing answers there within *timeout_sec*, names and proxies included.
@@ -100,17 +109,17 @@ def answers(url: str, timeout_sec: float = TIMEOUT_SEC) -> int:
     if not url.startswith(("http://", "https://")):
         raise _unreachable(url, "not an http or https address")
 
-    def ask() -> int:
+    def get() -> Answer:
         handler = urllib.request.HTTPSHandler(context=_context())
         opener = urllib.request.build_opener(handler)
         try:
             with opener.open(request, timeout=timeout_sec) as answer:
-                return int(answer.status)
+                return Answer(answer.status, answer.read(_ENOUGH))
         except urllib.error.HTTPError as problem:
-            return problem.code
+            return Answer(problem.code, b"")
 
     try:
-        return within(timeout_sec, ask)
+        return within(timeout_sec, get)
     except TimeoutError:
         raise _unreachable(url, f"no answer within {timeout_sec:g} s") from None
     except (OSError, ValueError) as problem:

@@ -38,6 +38,11 @@ class PushError(RunatlasError):
     code = INCOMPLETE
 
 
+def project_of(package: Package) -> str:
+    """Return the W&B project of a package's boards, which is none that runs are logged to."""
+    return f"{package.project}-reports"
+
+
 class Target(Protocol):
     """A server that boards are pushed to. Nothing is asked of it before ``reach``."""
 
