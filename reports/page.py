@@ -20,6 +20,7 @@ from typing import Any
 import jinja2
 
 from reports import cells, prose, theme, words
+from reports.charts import spec
 from reports.charts.spec import Chart, Json
 from reports.gather import Report, tables
 from reports.pack import Packed, pack
@@ -62,6 +63,7 @@ def render(report: Report) -> bytes:
             newest=words.moment(report.facts.newest),
             points=sum(run.points for run in report.facts.runs),
             stages=_stages(report),
+            sections=_sections(report),
             groups=cells.colour_groups(report),
             table=cells.runs_table(report),
             best=cells.best_by_stage(report),
@@ -73,6 +75,12 @@ def render(report: Report) -> bytes:
         )
     )
     return page.encode("utf-8", "surrogatepass")
+
+
+def _sections(report: Report) -> list[tuple[str, str, list[Chart]]]:
+    """Return key, title and charts of each section that has any, in the order of the page."""
+    by_key = {key: [c for c in report.charts if c.section == key] for key in spec.SECTIONS}
+    return [(key, key.capitalize(), charts) for key, charts in by_key.items() if charts]
 
 
 def _stages(report: Report) -> list[tuple[int, str, str, int]]:

@@ -80,7 +80,7 @@ def browser(playwright, chromium):
 @pytest.fixture(scope="session")
 def opened(browser, mini):
     """The page with every scene drawn, and what it asked for and complained about meanwhile."""
-    size = {"width": 1300, "height": 2600}
+    size = {"width": 1300, "height": 8000}  # all of the page is in view
     context = browser.new_context(viewport=size, offline=True, color_scheme="light")
     tab = open_page(context, mini.page)
     wait(tab, "__runatlas.ready")

@@ -376,6 +376,7 @@ def test_a_phone_has_no_sideways_scroll(browser, mini):
     """At 360 and 390 pixels only the tables scroll, within themselves."""
     context = browser.new_context(viewport={"width": 390, "height": 800}, offline=True)
     tab = open_page(context, mini.page)
+    tab.locator("#plot-trajectory").scroll_into_view_if_needed()
     wait(tab, "window.__runatlas && __runatlas.drawn.trajectory")
     widths = [tab.evaluate("document.documentElement.scrollWidth")]
     tab.set_viewport_size({"width": 360, "height": 800})

@@ -64,7 +64,7 @@ def test_the_report_says_what_it_was_built_from(sample):
 
 def test_the_sample_opens_offline_with_as_many_points_as_its_tables_hold(sample, browser):
     """No request but the file, no error, four drawn scenes, counted against the DuckDB file."""
-    context = browser.new_context(viewport={"width": 1300, "height": 2600}, offline=True)
+    context = browser.new_context(viewport={"width": 1300, "height": 8000}, offline=True)
     tab = open_page(context, sample.built[1]["path"])
     wait(tab, "__runatlas.ready", 120)
     drawn = tab.evaluate("__runatlas.drawn")
