@@ -23,6 +23,7 @@ const firstView = () => ({
   pins: [], // runs, in the order in which they were pinned
   baseline: -1, // a run
   highlight: -1, // the run that is pointed at, anywhere
+  open: -1, // the run whose section is open
   at: null, // how far training has been played, 0..1 of the axis; null is all of it
   options: Object.fromEntries(
     report.charts.map(({ key, options }) => [

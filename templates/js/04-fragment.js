@@ -75,6 +75,7 @@ const PARTS = {
   smooth: ['smooth', (value) => decimal(value, 3), (text) => within(Number(text || NaN), 0, 1)],
   pins: ['pins', runList, runsOf],
   base: ['baseline', (value) => (value < 0 ? '' : runToken(value)), (text) => within(runNamed(text), 0, RUNS)],
+  run: ['open', (value) => (value < 0 ? '' : runToken(value)), (text) => within(runNamed(text), 0, RUNS)],
   at: ['at', (value) => (value === null ? '' : decimal(value)), (text) => within(Number(text || NaN), 0, 1)],
   theme: ['theme', (value) => value || '', (text) => oneOf(text, ['light', 'dark'])],
   sort: [

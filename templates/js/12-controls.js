@@ -100,7 +100,7 @@ function listenToTheme() {
 function listenToKeys() {
   document.addEventListener('keydown', (event) => {
     const typing = event.target.closest('input, select, textarea');
-    if (event.key === 'Escape' && state.pins.length) change({ pins: [] });
+    if (event.key === 'Escape' && state.open < 0 && state.pins.length) change({ pins: [] });
     if (event.key === '/' && !typing) {
       event.preventDefault();
       byId('filter').focus();

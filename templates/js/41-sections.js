@@ -111,7 +111,7 @@ function summaryPart(details, run) {
   const table = rows.map((row) => {
     const name = element('span', '', bdi(row.metric));
     const [unit, better] = details.metrics[row.metric] ?? [];
-    if (unit) name.append(element('small', '', unit));
+    if (unit) name.append(' ', element('small', '', unit));
     const best = (text, is) => (is ? element('b', '', text) : text);
     const last = row.has & HAS_LAST ? number(row.last) : row.has & HAS_REPORTED ? `${number(row.reported)} reported` : '–';
     return [
@@ -166,7 +166,7 @@ function machinePart(details, run) {
     const heads = [['Measured', 'text'], ['Least'], ['Median'], ['Greatest'], ['Devices']];
     const table = rows.map((row) => {
       const unit = details.units[row.metric];
-      const name = element('span', '', bdi(row.metric), unit ? element('small', '', unit) : '');
+      const name = element('span', '', bdi(row.metric), ...(unit ? [' ', element('small', '', unit)] : []));
       return [name, number(row.min), number(row.median), number(row.max), number(row.devices, 'int')];
     });
     parts.push(part('Machine', dataTable('Machine', heads, table)));

@@ -8,7 +8,7 @@ function sheetHead(run) {
   const title = element('h2', '', bdi(report.runs.name[run].slice(0, LONGEST_NAME * 3)));
   title.id = 'sheet-title';
   const state = element('p', 'status', symbol(report.runs.symbol[run], `stage-${stage}`), report.runs.status[run]);
-  const actions = element('div', 'actions', sheetButton('Show in the table', 'To the table', () => showRow(run)));
+  const actions = element('div', 'actions', pinButton(run), sheetButton('Show the run in the table', 'To the table', () => showRow(run)));
   const close = sheetButton('Close', '×', () => sheet.close());
   close.className = 'quiet close';
   return element('header', '', close, state, title, actions);
@@ -22,6 +22,17 @@ function sheetButton(label, text, act) {
   return button;
 }
 
+function pinButton(run) {
+  const pinned = state.pins.includes(run);
+  const button = sheetButton(pinned ? 'Unpin the run' : 'Pin the run', pinned ? 'Unpin' : 'Pin', () => {
+    pin(run); // which changes the state at once
+    const next = pinButton(run);
+    button.replaceWith(next);
+    next.focus();
+  });
+  return button;
+}
+
 function showRow(run) {
   sheet.close();
   const row = byId(`run-${run}`);
@@ -29,9 +40,15 @@ function showRow(run) {
   row.querySelector('a, button')?.focus({ preventScroll: true });
 }
 
-async function openRun(run) {
+async function showSheet() {
+  const run = state.open;
+  if (run < 0) {
+    sheet.close();
+    return;
+  }
   if (!sheet.open) opener = document.activeElement;
   const details = await loadDetails();
+  if (state.open !== run) return; // another one was asked for meanwhile
   sheet.replaceChildren(
     sheetHead(run),
     factsPart(details, run),
@@ -64,7 +81,7 @@ function runOf(hash) {
 
 function openFromAddress() {
   const run = runOf(location.hash);
-  if (run >= 0) openRun(run);
+  if (run >= 0) change({ open: run });
 }
 
 function listenToSheet() {
@@ -72,14 +89,16 @@ function listenToSheet() {
     const link = event.target.closest?.('a[href^="#run-"]');
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault(); // the address stays as it is: it holds the view
-    openRun(runOf(link.getAttribute('href')));
+    change({ open: runOf(link.getAttribute('href')) });
   });
   sheet.addEventListener('click', ({ target }) => {
     if (target === sheet) sheet.close(); // beside it
   });
-  sheet.addEventListener('close', () => opener?.focus?.({ preventScroll: true }));
+  sheet.addEventListener('close', () => {
+    change({ open: -1 });
+    opener?.focus?.({ preventScroll: true });
+  });
+  listen(['open'], () => showSheet().catch(complain));
   addEventListener('hashchange', openFromAddress);
   openFromAddress();
 }
-
-listenToSheet();

@@ -8,6 +8,7 @@ async function main() {
   listenToFilter();
   listenToColour();
   listenToTable();
+  listenToSheet();
   listenToKeys();
   for (const chart of report.charts) {
     listenToOptions(chart);
