@@ -76,6 +76,16 @@ METRICS: dict[str, Metric] = {
     "sequence_length": Metric("tokens", None, "reward", "mean length of the samples of one step"),
 }
 
+# What random answers score, as nanochat's chat_eval subtracts it: four choices, or free text.
+CHANCE: dict[str, float] = {
+    "mmlu_acc": 0.25,
+    "arc_easy_acc": 0.25,
+    "arc_challenge_acc": 0.25,
+    "gsm8k_acc": 0.0,
+    "humaneval_acc": 0.0,
+    "spellingbee_acc": 0.0,
+}
+
 # What others commonly log. Their loss may be of any kind, so its unit is not known; and the same
 # word may well be a setting of theirs (lr, num_epochs), so a name alone does not make a metric.
 COMMON: dict[str, Metric] = {

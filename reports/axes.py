@@ -34,6 +34,10 @@ _LABELS = {
     "chatcore_metric": "ChatCORE",
     "train/mfu": "MFU",
     "train/tok_per_sec": "throughput",
+    "train/dt": "step time",
+    "gpu.busy": "GPU busy",
+    "gpu.memory": "GPU memory",
+    "gpu.power": "GPU power",
 }
 
 
@@ -63,6 +67,17 @@ class Metric:
     def titled(self) -> str:
         """Its label with its unit in brackets."""
         return f"{self.label} ({self.unit_words})" if self.unit_words else self.label
+
+
+# What telemetry is drawn of, and the names that it has in any of a machine's GPUs.
+MACHINE: Mapping[Metric, str] = {
+    Metric(f"gpu.{name}", unit, direction, "system", known=True, runs=0, points=0): pattern
+    for name, unit, direction, pattern in (
+        ("busy", "%", "max", r"(^|[/.])gpu\.\d+\.gpu$"),
+        ("memory", "%", None, r"(^|[/.])gpu\.\d+\.memoryAllocated$"),
+        ("power", "W", None, r"(^|[/.])gpu\.\d+\.powerWatts$"),
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +169,20 @@ def single(
         if name in catalog:
             return catalog[name]
     return None
+
+
+def steady(catalog: Mapping[str, Metric], chosen: Axes) -> tuple[Metric, ...]:
+    """Return how fast and how well training used the machine: up to five metrics of history."""
+    rest = [m for m in catalog.values() if m.family in ("throughput", "efficiency", "memory")]
+    first = [m for m in (chosen.throughput, chosen.mfu) if m]
+    return tuple(dict.fromkeys([*first, *sorted(rest, key=_coverage)]))[:5]
+
+
+def evaluated(catalog: Mapping[str, Metric], chosen: Axes) -> tuple[Metric, ...]:
+    """Return the losses by which runs compare: those of held-out data, else the one drawn first."""
+    held_out = [m for m in catalog.values() if m.family == "loss" and "val" in m.name]
+    listed = sorted(held_out, key=lambda m: (m.name != "val/bpb", *_coverage(m)))
+    return tuple(listed[:3]) or chosen.losses[:1]
 
 
 def config_keys(coverage: Mapping[str, int]) -> dict[str, str]:

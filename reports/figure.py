@@ -7,138 +7,93 @@ run is shown, each option has its default, and the legend is drawn into the pict
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from reports import theme
 from reports.charts.spec import Chart, Json
+from reports.flat import panels, parallel_axes
 from reports.gather import Report
 from reports.page import run_attributes
+from reports.resolver import At, Resolver, colours, key, table_of, vertices
 
-Floats = npt.NDArray[np.float64]
 MOST_LABELS = 12
 LABEL_HEIGHT = 17  # pixels
 LETTER_WIDTH = 6.6
 LONGEST_LABEL = 28
 
 
-@dataclass(frozen=True, slots=True)
-class _At:
-    """Which rows of which table become vertices; -1 is a gap."""
-
-    table: Mapping[str, Floats]
-    rows: npt.NDArray[np.int64]
-
-
 def figure(report: Report, chart: Chart, name: str, width: int, height: int) -> Json:
     """Return *chart* as a plotly figure in the theme called *name*."""
     options = {option.key: option.choices[0][0] for option in chart.options if option.choices}
-    options["room"] = "wide"
-    resolver = _Resolver(run_attributes(report), options, theme.THEMES[name])
-    colours, bar = _colours(report, chart, name)
-    layout = resolver.value(chart.layout, None)
-    needs = layout.pop("meta")["needs"]
-    _step_back(layout["scene"]["camera"], max(1.0, needs * height / width))
-    traces = []
-    for spec in chart.traces:
-        if spec.get("only") is None:
-            trace, at = resolver.trace(chart, spec)
-            if "colour" in spec:
-                runs = at.table["run"][np.maximum(at.rows, 0)].astype(int)
-                trace[spec["colour"]] = trace[spec["colour"]] | {
-                    "color": [colours[run] for run in runs.tolist()]
-                }
-            if "labels" in spec:
-                scene = layout["scene"]
-                scene["annotations"] = _labels(
-                    report,
-                    trace,
-                    at,
-                    scene=scene,
-                    size=(width, height),
-                    ink=theme.THEMES[name]["ink"],
-                )
-            traces.append(trace)
-    title = f"<b>{chart.title}</b>  {chart.subtitle}"
+    options |= {"room": "wide", "axis": "step"}
+    resolver = Resolver(run_attributes(report), options, theme.THEMES[name])
+    of_runs, bar = colours(report, chart, name)
+    if chart.kind == "scene":
+        made = _scene(report, chart, resolver, of_runs, (width, height))
+    elif chart.kind == "plane":
+        made = panels(report, chart, resolver, of_runs)
+    else:
+        made = parallel_axes(report, chart, resolver, of_runs)
+    layout = made["layout"]
     layout |= {
         "width": width,
         "height": height,
         "paper_bgcolor": theme.THEMES[name]["card"],
-        "title": {"text": title, "x": 0.02, "y": 0.965, "font": {"size": 16}},
-        "annotations": [_key(report, chart, name)],
+        "title": {
+            "text": f"<b>{chart.title}</b>  {chart.subtitle}",
+            "x": 0.02,
+            "y": 0.965,
+            "font": {"size": 16},
+        },
+        "annotations": [*layout.get("annotations", ()), key(report, chart, name)],
     }
-    return {"data": [*traces, *bar], "layout": layout}
+    return {"data": [*made["data"], *bar], "layout": layout}
 
 
-class _Resolver:
-    """Puts columns, run attributes, choices and colours where the specification refers to them."""
-
-    def __init__(
-        self, runs: Mapping[str, Sequence[Any]], options: Mapping[str, str], inks: Mapping[str, str]
-    ) -> None:
-        self.runs, self.options, self.inks = runs, options, inks
-
-    def trace(self, chart: Chart, spec: Json) -> tuple[Json, _At]:
-        """Return the plotly trace that *spec* describes, and its vertices."""
-        frame = chart.tables[self.value(spec["table"], None)]
-        table = {c.name: c.cast(float).fill_null(math.nan).to_numpy() for c in frame.get_columns()}
-        keep = self.value(spec.get("within"), None)
-        if keep and keep["limits"]:
-            low, high = keep["limits"]
-            good = (table[keep["column"]] >= low) & (table[keep["column"]] <= high)
-            table = {name: values[good] for name, values in table.items()}
-        at = _At(table, _vertices(spec["rows"], table))
-        trace: Json = self.value(spec["plotly"], at)
-        if spec["rows"] == "shadow":
-            trace["z"] = np.where(np.isnan(trace["z"]), np.nan, spec["foot"])
-        if spec["rows"] == "stems":
-            trace["z"][1::3] = spec["foot"]
-        return trace, at
-
-    def value(self, value: Any, at: _At | None) -> Any:
-        """Return *value* with every reference in it resolved."""
-        if isinstance(value, list | tuple):
-            return [self.value(item, at) for item in value]
-        if not isinstance(value, dict):
-            return value
-        if "?" in value:
-            return self.value(value["of"][self.options[value["?"]]], at)
-        if "@" in value:
-            return self.inks[value["@"]]
-        if at and value.keys() & {"$", "$run", "$if"}:
-            return self.pick(value, at)
-        return {key: self.value(item, at) for key, item in value.items()}
-
-    def pick(self, reference: Any, at: _At) -> Any:
-        """Return what *reference* holds at each vertex."""
-        if not isinstance(reference, dict):
-            return [reference] * len(at.rows)
-        rows = np.maximum(at.rows, 0)
-        gap = at.rows < 0
-        if "$run" in reference:
-            values, runs = self.runs[reference["$run"]], at.table["run"][rows].astype(int)
-            return ["" if g else values[run] for run, g in zip(runs, gap, strict=True)]
-        if "$if" in reference:
-            known = at.table[reference["$if"]][rows] != 0
-            both = self.pick(reference["then"], at), self.pick(reference["else"], at)
-            return [a if is_known else b for is_known, a, b in zip(known, *both, strict=True)]
-        return np.where(gap, np.nan, at.table[reference["$"]][rows])
+def _scene(
+    report: Report,
+    chart: Chart,
+    resolver: Resolver,
+    of_runs: Sequence[str],
+    size: tuple[int, int],
+) -> Json:
+    """Return the traces and the layout of a chart that plotly draws in three dimensions."""
+    layout = resolver.value(chart.layout, None)
+    needs = layout.pop("meta")["needs"]
+    _step_back(layout["scene"]["camera"], max(1.0, needs * size[1] / size[0]))
+    traces = []
+    for spec in chart.traces:
+        if spec.get("only") is not None:
+            continue
+        trace, at = _trace(resolver, chart, spec)
+        if "colour" in spec:
+            runs = at.table["run"][np.maximum(at.rows, 0)].astype(int)
+            own = [of_runs[run] for run in runs.tolist()]
+            trace[spec["colour"]] = trace[spec["colour"]] | {"color": own}
+        if "labels" in spec:
+            scene, ink = layout["scene"], resolver.inks["ink"]
+            scene["annotations"] = _labels(report, trace, at, scene=scene, size=size, ink=ink)
+        traces.append(trace)
+    return {"data": traces, "layout": layout}
 
 
-def _vertices(rows: str, table: Mapping[str, Floats]) -> npt.NDArray[np.int64]:
-    every = np.arange(len(table["run"]), dtype=np.int64)
-    if rows == "points" or not every.size:
-        return every
-    if rows == "stems":
-        return np.column_stack([every, every, np.full_like(every, -1)]).ravel()
-    changes = np.flatnonzero(np.diff(table["run" if rows == "ends" else "line"])) + 1
-    if rows == "ends":
-        return np.append(changes - 1, every[-1])
-    return np.insert(every, changes, -1)
+def _trace(resolver: Resolver, chart: Chart, spec: Json) -> tuple[Json, At]:
+    """Return the plotly trace that *spec* describes, and its vertices."""
+    table = table_of(chart.tables[resolver.value(spec["table"], None)])
+    keep = resolver.value(spec.get("within"), None)
+    if keep and keep["limits"]:
+        low, high = keep["limits"]
+        good = (table[keep["column"]] >= low) & (table[keep["column"]] <= high)
+        table = {name: values[good] for name, values in table.items()}
+    at = At(table, vertices(spec["rows"], table))
+    trace: Json = resolver.value(spec["plotly"], at)
+    if spec["rows"] == "shadow":
+        trace["z"] = np.where(np.isnan(trace["z"]), np.nan, spec["foot"])
+    if spec["rows"] == "stems":
+        trace["z"][1::3] = spec["foot"]
+    return trace, at
 
 
 def _step_back(camera: Json, times: float) -> None:
@@ -146,57 +101,8 @@ def _step_back(camera: Json, times: float) -> None:
         camera["eye"][axis] = center + (camera["eye"][axis] - center) * times
 
 
-def _colours(report: Report, chart: Chart, name: str) -> tuple[list[str], list[Json]]:
-    """Return a colour for each run, and a trace that shows the scale if there is one."""
-    if chart.colour == "stage":
-        stages = theme.STAGE_COLOURS[name]
-        return [stages[theme.stage_index(run.stage)] for run in report.facts.runs], []
-    none = theme.THEMES[name]["none"]
-    column = report.results.columns.get(chart.colour)
-    values = [
-        float(value) if isinstance(value, float | int) and math.isfinite(value) else None
-        for value in (column.values if column else [None] * len(report.facts.runs))
-    ]
-    known = [value for value in values if value is not None]
-    if not known or column is None:
-        return [none] * len(values), []
-    low, high = min(known), max(known)
-    ramp = theme.RAMPS[name]
-    colours = [none if v is None else _mixed(ramp, (v - low) / (high - low or 1)) for v in values]
-    scale = [[place / (len(ramp) - 1), colour] for place, colour in enumerate(ramp)]
-    marker = {"color": [low], "colorscale": scale, "cmin": low, "cmax": high, "showscale": True}
-    marker["colorbar"] = {"title": {"text": column.label}, "thickness": 10, "len": 0.6, "x": 0.93}
-    hidden = {"type": "scatter3d", "mode": "markers", "x": [None], "y": [None], "z": [None]}
-    return colours, [{**hidden, "marker": marker}]
-
-
-def _mixed(ramp: Sequence[str], share: float) -> str:
-    at = min(max(share, 0.0), 1.0) * (len(ramp) - 1)
-    first = min(int(at), len(ramp) - 2)
-    pairs = [
-        (int(ramp[first][i : i + 2], 16), int(ramp[first + 1][i : i + 2], 16)) for i in (1, 3, 5)
-    ]
-    return "#" + "".join(f"{round(a + (b - a) * (at - first)):02x}" for a, b in pairs)
-
-
-def _key(report: Report, chart: Chart, name: str) -> Json:
-    """Return the legend as a line under the picture: stages, and what the sizes say."""
-    marks = {"circle": "●", "diamond": "◆", "square": "■", "circle-open": "○", "square-open": "□"}
-    stages = sorted({theme.stage_index(run.stage) for run in report.facts.runs})
-    colours = theme.STAGE_COLOURS[name] if chart.colour == "stage" else None
-    parts = []
-    for stage in stages:
-        mark = marks[theme.STAGE_SYMBOLS[stage]]
-        shown = f'<span style="color:{colours[stage]}">{mark}</span>' if colours else mark
-        parts.append(f"{shown} {theme.STAGES[stage]}")
-    if chart.sizes:
-        parts.append(f"{chart.sizes_title}: {' to '.join(label for label, _ in chart.sizes[::2])}")
-    place = {"x": 0.02, "y": 0.015, "xref": "paper", "yref": "paper", "showarrow": False}
-    return {**place, "text": "   ".join(parts), "align": "left", "xanchor": "left"}
-
-
 def _labels(
-    report: Report, trace: Json, at: _At, *, scene: Json, size: tuple[int, int], ink: str
+    report: Report, trace: Json, at: At, *, scene: Json, size: tuple[int, int], ink: str
 ) -> list[Json]:
     """Return the names that can stand beside the ends without covering each other."""
     project = _projector(scene, size[1])

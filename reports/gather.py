@@ -66,10 +66,36 @@ def gather(project: Project, wanted: str, say: Say, against: str = PREVIOUS) -> 
             )
             for metric in axes.losses
         }
+        curves = {
+            metric.name: series.at_evaluations(
+                db, facts, series.one_metric(metric.name, "value"), series.LINE_ROWS
+            )
+            for metric in axes.losses
+        }
+        steady = {
+            metric: series.at_evaluations(
+                db, facts, series.one_metric(metric.name, "value"), series.SPEED_ROWS
+            )
+            for metric in choose.steady(facts.catalog, axes)
+        }
+        machine = {
+            metric: series.at_evaluations(db, facts, series.machine(pattern), series.SPEED_ROWS)
+            for metric, pattern in choose.MACHINE.items()
+        }
         speeds = _speeds(db, facts, axes)
         marks = _marks(db, facts, axes)
         sections = details(db, facts)
-    charts = all_charts(facts, axes, found, losses=losses, speeds=speeds, marks=marks)
+    charts = all_charts(
+        facts,
+        axes,
+        found,
+        losses=losses,
+        curves=curves,
+        speeds=speeds,
+        steady=steady,
+        machine=machine,
+        marks=marks,
+    )
     for note in axes.notes:
         say(f"{project.name}: {note}")
     since = changed(project, manifest, facts, against, person.baseline)

@@ -22,6 +22,7 @@ from reports.load import Facts, query
 
 LINE_ROWS = 60_000
 MARKER_ROWS = 20_000  # drawing a marker costs three times what a line's vertex does (measured)
+SPEED_ROWS = 12_000  # of each metric: there are many, and they are level
 MEDIAN_WINDOW = 9
 
 
@@ -58,6 +59,20 @@ def one_metric(metric: str, column: str) -> Source:
         " where metric = ? and value is not null"
     )
     return Source(sql, (column,), (metric,), 1)
+
+
+def machine(pattern: str) -> Source:
+    """Return one kind of telemetry, its step the milliseconds since the run's first of it.
+
+    Of several GPUs it is the median, which does not depend on the order in which they come.
+    """
+    sql = (
+        "select run_id, epoch_ms(ts) - min(epoch_ms(ts)) over (partition by run_id) as step, value,"
+        " (epoch_ms(ts) - min(epoch_ms(ts)) over (partition by run_id)) / 1000 as time from ("
+        " select run_id, ts, median(value) as value from telemetry"
+        " where ts is not null and regexp_matches(metric, ?) group by run_id, ts)"
+    )
+    return Source(sql, ("value",), (pattern,), 1)
 
 
 def same_step(metrics: Sequence[str], columns: Sequence[str], needed: int) -> Source:

@@ -1,12 +1,17 @@
-"""What a snapshot holds -> the four chart specifications of the page, in their order."""
+"""What a snapshot holds -> the chart specifications of the page, in their order."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from reports.axes import Axes
+from reports.axes import Axes, Metric, evaluated
 from reports.charts.benchmarks import benchmarks
+from reports.charts.curves import curves as loss_curves
+from reports.charts.evaluations import evaluations
 from reports.charts.landscape import landscape
+from reports.charts.parallel import parallel
+from reports.charts.performance import performance
+from reports.charts.scaling import scaling
 from reports.charts.space import space
 from reports.charts.spec import Chart
 from reports.charts.trajectory import trajectory
@@ -23,13 +28,21 @@ def all_charts(
     found: Results,
     *,
     losses: Mapping[str, Rows],
+    curves: Mapping[str, Rows],
     speeds: Rows,
+    steady: Mapping[Metric, Rows],
+    machine: Mapping[Metric, Rows],
     marks: Rows,
 ) -> tuple[Chart, ...]:
-    """Return trajectory, space, landscape and benchmarks."""
+    """Return the charts, section after section."""
     return (
         trajectory(facts, axes, found, losses),
+        loss_curves(facts, axes, found, curves),
         space(facts, axes, found),
+        parallel(facts, axes, found),
         landscape(facts, axes, speeds),
+        performance(facts, steady, machine),
         benchmarks(facts, axes, marks),
+        evaluations(facts, found),
+        scaling(facts, found, evaluated(facts.catalog, axes)),
     )

@@ -8,16 +8,16 @@ const readBack = (text) => decodeURIComponent(text.replace(/\+/g, '%20'));
 
 const IDS = report.columns.id.values;
 const STAGED = report.runs.name.map((name, run) => `${name}@${report.stages.names[report.runs.stage[run]]}`);
-const onlyPlace = (names, token) => (names.indexOf(token) === names.lastIndexOf(token) ? names.indexOf(token) : -1);
+const placeIn = (names, token) => (names.indexOf(token) === names.lastIndexOf(token) ? names.indexOf(token) : -1);
 const isPlain = (name) => name && name.length <= 60 && name.isWellFormed() && !name.includes(',');
 
 function runToken(run) {
-  const names = [report.runs.name, STAGED].find((all) => isPlain(all[run]) && onlyPlace(all, all[run]) >= 0);
+  const names = [report.runs.name, STAGED].find((all) => isPlain(all[run]) && placeIn(all, all[run]) >= 0);
   return names ? names[run] : IDS[run];
 }
 
 function runNamed(token) {
-  return [report.runs.name, STAGED, IDS].map((all) => onlyPlace(all, token)).find((run) => run >= 0) ?? -1;
+  return [report.runs.name, STAGED, IDS].map((all) => placeIn(all, token)).find((run) => run >= 0) ?? -1;
 }
 
 const runList = (runs) => [...runs].map(runToken).join(',');
@@ -89,11 +89,12 @@ const PARTS = {
 };
 
 const chartOf = (key) => report.charts.find((chart) => chart.key === key);
+const planeOf = (key) => chartOf(key.split('/')[0]); // curves/sft is a panel of curves
 
 // The same for what there is of each chart or column: zoom.loss=0,100;1,2 and trajectory.line=raw
 const PARTS_OF = {
   bounds: ['buckets', (value) => value.map((bound) => decimal(bound, 9)).join(','), readBounds, (key) => report.columns[key]],
-  zoom: ['zoom', ({ x, y }) => `${axisPair(x)};${axisPair(y)}`, readZoom, chartOf],
+  zoom: ['zoom', ({ x, y }) => `${axisPair(x)};${axisPair(y)}`, readZoom, planeOf],
   camera: [
     'camera',
     ({ eye, center }) => [eye, center].flatMap(({ x, y, z }) => [x, y, z].map((v) => decimal(v, 4))).join(','),

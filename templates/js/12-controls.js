@@ -48,19 +48,34 @@ function showOptions(chart) {
 }
 
 function listenToOptions(chart) {
+  let last = state.options[chart.key];
   for (const input of byId(`chart-${chart.key}`).querySelectorAll('.options input')) {
     input.addEventListener('change', () =>
       changeOf(chart, 'options', { ...state.options[chart.key], [input.dataset.of]: input.value }),
     );
   }
-  listen(['options'], () => showOptions(chart));
+  listen(['options'], () => {
+    if (state.options[chart.key] === last) return;
+    last = state.options[chart.key];
+    showOptions(chart);
+    redraw([chart]);
+  });
 }
 
 function listenToButtons(chart) {
   const card = byId(`chart-${chart.key}`);
-  for (const button of card.querySelectorAll('[data-look]')) {
-    button.addEventListener('click', () => lookFrom(chart, button.dataset.look));
-  }
+  card.querySelector('.reset').addEventListener('click', () => {
+    if (!scenes.has(chart.key)) return;
+    const plot = plotOf(chart);
+    const options = { ...state.options[chart.key], room: roomOf(plot) };
+    const { camera } = fitted(resolved(chart.layout, options), plot).scene;
+    Plotly.relayout(plot, { 'scene.camera': camera });
+  });
+  card.querySelector('.save').addEventListener('click', () => {
+    if (!scenes.has(chart.key)) return;
+    const filename = `${report.project}-${chart.key}-${report.snapshot}`;
+    Plotly.downloadImage(plotOf(chart), { format: 'png', scale: 2, filename, width: 1400, height: 800 });
+  });
 }
 
 function showTheme() {
@@ -75,7 +90,11 @@ function showTheme() {
 function listenToTheme() {
   byId('theme').addEventListener('click', () => change({ theme: themeName() === 'dark' ? 'light' : 'dark' }));
   listen(['theme'], showTheme);
-  systemDark.addEventListener('change', showTheme);
+  systemDark.addEventListener('change', () => {
+    if (state.theme) return;
+    showTheme();
+    redraw();
+  });
 }
 
 function listenToKeys() {
@@ -99,7 +118,7 @@ function listenToWidth() {
     timer = setTimeout(() => {
       for (const chart of SCENES) {
         const room = roomOf(plotOf(chart));
-        if (rooms.has(chart.key) && rooms.get(chart.key) !== room) freshen(chart, 'draw');
+        if (rooms.has(chart.key) && rooms.get(chart.key) !== room && scenes.has(chart.key)) enqueue(chart);
         rooms.set(chart.key, room);
       }
     }, 200);

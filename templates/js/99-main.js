@@ -14,12 +14,14 @@ async function main() {
     listenToOptions(chart);
     listenToButtons(chart);
   }
-  listenToScenes();
-  document.body.append(sceneTip);
+  listen(['shown', 'colours'], () => redraw());
+  listenToHighlight();
   for (const chart of report.charts) showLegend(chart, colourOf(chart));
   document.documentElement.classList.add('live');
   atlas.interactive = true;
   tables = await decode(byId('data').textContent, report.index);
+  startPlanes();
+  startParallel();
   atlas.webgl = hasWebGL();
   if (!atlas.webgl) {
     document.documentElement.classList.add('no-webgl');
@@ -28,7 +30,7 @@ async function main() {
   }
   await nextFrame(); // what can be read is on the screen before plotly takes half a second
   await loadPlotly();
-  watchScenes();
+  drawWhenNear();
   listenToWidth();
 }
 

@@ -58,7 +58,7 @@ def test_the_report_says_what_it_was_built_from(sample):
 
     assert code == 0
     assert document["snapshot"] == sample.first[1]["snapshot"]
-    assert document["charts"] == 4
+    assert document["charts"] == 9
     assert Path(document["path"]).stat().st_size == document["bytes"] < 1_500_000
 
 
@@ -79,7 +79,9 @@ def test_the_sample_opens_offline_with_as_many_points_as_its_tables_hold(sample,
         f"file://{sample.built[1]['path']}"
     ]
     assert errors == []
-    assert drawn == {
+    assert {
+        chart: drawn[chart] for chart in ("trajectory", "space", "landscape", "benchmarks")
+    } == {
         "trajectory": count(
             "select count(*) from history h where metric = 'train/loss' and isfinite(value)"
             f" and {before}"
@@ -115,7 +117,17 @@ def test_a_project_of_nanochats_pretraining_alone_has_points_in_every_chart_but_
     _, document = run("reports.build", *place)
 
     drawn = {chart: counts["drawn"] for chart, counts in document["points"].items()}
-    assert drawn == {"trajectory": 10, "space": 1, "landscape": 10, "benchmarks": 0}
+    assert drawn == {
+        "trajectory": 10,
+        "curves": 10,
+        "space": 1,
+        "parallel": 0,
+        "landscape": 10,
+        "performance": 10,
+        "benchmarks": 0,
+        "evaluations": 1,
+        "scaling": 0,
+    }
 
 
 def test_a_run_pinned_in_the_table_is_bold_in_a_chart_that_was_out_of_view(sample, browser):

@@ -1,0 +1,125 @@
+"""Losses along the steps -> a panel for each stage: a loss means something else in each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from reports import theme, words
+from reports.axes import Axes, Metric
+from reports.charts import plane, spec
+from reports.charts.spec import Absent, Chart, Json, Note, Option, Shown, by, col, of_run
+from reports.load import Facts
+from reports.results import Results
+from reports.series import Rows
+
+
+def curves(facts: Facts, axes: Axes, found: Results, rows: Mapping[str, Rows]) -> Chart:
+    """Return the chart; *rows* holds, by loss, what was logged."""
+    losses = {metric.name: metric for metric in axes.losses if metric.name in rows}
+    tables = {loss: f"curves{place}" for place, loss in enumerate(losses)}
+    stages = _stages(facts, rows)
+    across, along = plane.along()
+    height = plane.axis(
+        by("loss", {name: metric.label for name, metric in losses.items()}),
+        by("loss", {name: metric.unit_words for name, metric in losses.items()}),
+        by("scale", {"log": "log", "linear": "linear"}),
+    )
+    return Chart(
+        key="curves",
+        kind="plane",
+        title="Loss",
+        subtitle="what was logged and, bold, smoothed; a panel for each stage",
+        summary=_summary(rows, stages),
+        tables={tables[loss]: _table(rows[loss]) for loss in losses},
+        traces=tuple(_trace(by("loss", tables), stage, along, losses) for stage in stages),
+        layout={
+            "columns": 2,
+            "panels": [
+                plane.panel(theme.STAGES[stage], theme.STAGES[stage], across, height)
+                for stage in stages
+            ],
+        },
+        colour=plane.own_colour(found),
+        options=(
+            Option("loss", "Loss", tuple((name, metric.name) for name, metric in losses.items())),
+            Option("scale", "Scale", (("log", "log"), ("linear", "linear"))),
+        ),
+        notes=tuple(_note(loss, rows[loss]) for loss in losses),
+        absent=tuple(a for loss in losses for a in _absent(facts, loss, rows[loss])),
+        shown=tuple(Shown(table, (loss,), ("loss", loss)) for loss, table in tables.items()),
+        counts=_counts(rows),
+    )
+
+
+def _stages(facts: Facts, rows: Mapping[str, Rows]) -> list[int]:
+    """Return the stages of the runs that have any loss, in their order."""
+    drawn = {run for r in rows.values() for run in r.frame["run"].unique().to_list()}
+    return sorted({theme.stage_index(facts.runs[run].stage) for run in drawn})
+
+
+def _table(rows: Rows) -> pl.DataFrame:
+    return plane.with_axes(rows.frame).select("run", "line", *plane.X_AXES, "value")
+
+
+def _trace(table: Json, stage: int, along: Json, losses: Mapping[str, Metric]) -> Json:
+    names = {name: metric.name for name, metric in losses.items()}
+    units = {name: metric.unit_words for name, metric in losses.items()}
+    return {
+        "panel": theme.STAGES[stage],
+        "stage": stage,
+        "table": table,
+        "rows": "line",
+        "role": "data",
+        "colour": "line",
+        "smooth": True,
+        "labels": True,
+        "hover": [
+            spec.line("", of_run("status")),
+            spec.line("step", col("step"), "int"),
+            [by("loss", names), col("value"), "g", by("loss", units)],
+        ],
+        "plotly": {"type": "scatter", "mode": "lines", "x": along, "y": col("value")},
+    }
+
+
+def _counts(rows: Mapping[str, Rows]) -> Mapping[str, int]:
+    first = next(iter(rows.values()), None)
+    if first is None:
+        return {"logged": 0, "drawn": 0}
+    return {"logged": first.total("logged"), "drawn": first.frame.height}
+
+
+def _note(loss: str, rows: Rows) -> Note:
+    drawn, logged = rows.frame.height, rows.total("logged")
+    text = f"{drawn:,} of {words.count(logged, 'point')} of {loss} drawn"
+    if broken := rows.total("not_finite"):
+        text += f"; {broken:,} are NaN or infinite: there the line has a gap"
+    if rows.thinned:
+        text += "; the rest was thinned, keeping the extremes"
+    return Note(f"{text}.", ("loss", loss))
+
+
+def _absent(facts: Facts, loss: str, rows: Rows) -> list[Absent]:
+    tried = set(rows.tally["run"].to_list())
+    drawn = set(rows.frame["run"].unique().to_list())
+    return [
+        Absent(
+            run.index, f"no finite {loss}" if run.index in tried else f"no {loss}", ("loss", loss)
+        )
+        for run in facts.runs
+        if run.index not in drawn
+    ]
+
+
+def _summary(rows: Mapping[str, Rows], stages: list[int]) -> str:
+    if not stages:
+        return "No loss was measured."
+    loss, first = next(iter(rows.items()))
+    runs = first.frame["run"].n_unique()
+    named = words.listed([theme.STAGES[stage] for stage in stages])
+    return (
+        f"{loss} of {words.count(runs, 'run')} along training, a line each, in panels for {named}."
+        " The runs table has the last values."
+    )

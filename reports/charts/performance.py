@@ -1,0 +1,113 @@
+"""Throughput, MFU and what the machine told of itself, over time -> a line for each run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from reports import words
+from reports.axes import Metric
+from reports.charts import plane, spec
+from reports.charts.spec import Absent, Chart, Json, Note, Option, Shown, by, col, of_run
+from reports.load import Facts
+from reports.series import Rows
+
+
+def performance(
+    facts: Facts, speeds: Mapping[Metric, Rows], machine: Mapping[Metric, Rows]
+) -> Chart:
+    """Return the chart; both mappings hold, by metric, what was measured."""
+    rows = {metric: r for metric, r in {**speeds, **machine}.items() if r.frame.height}
+    tables = {metric.name: f"performance{place}" for place, metric in enumerate(rows)}
+    across, along = plane.along()
+    timed = {metric.name for metric in machine}
+    elapsed = plane.axis("time since the first measurement", "", "duration")
+    x = {name: elapsed if name in timed else across for name in tables}
+    at = {name: col("time") if name in timed else along for name in tables}
+    height = plane.axis(
+        by("metric", {metric.name: metric.label for metric in rows}),
+        by("metric", {metric.name: metric.unit_words for metric in rows}),
+    )
+    return Chart(
+        key="performance",
+        kind="plane",
+        section="performance",
+        title="Throughput and machine",
+        subtitle="along training; what the machine measured of itself along the clock",
+        summary=_summary(list(rows)),
+        tables={tables[metric.name]: _table(r) for metric, r in rows.items()},
+        traces=(_trace(by("metric", tables), by("metric", at), list(rows)),) if rows else (),
+        layout={
+            "columns": 1,
+            "panels": [plane.panel("all", "", by("metric", x), height)] if rows else [],
+        },
+        colour="stage",
+        options=(Option("metric", "Metric", tuple((m.name, m.label) for m in rows)),),
+        notes=tuple(_note(metric, r, timed=metric in machine) for metric, r in rows.items()),
+        absent=tuple(a for metric, r in rows.items() for a in _absent(facts, metric, r))
+        or tuple(Absent(run.index, "nothing measured") for run in facts.runs),
+        shown=tuple(
+            Shown(tables[metric.name], (metric.name,), ("metric", metric.name)) for metric in rows
+        ),
+        counts=_counts(rows),
+    )
+
+
+def _table(rows: Rows) -> pl.DataFrame:
+    return plane.with_axes(rows.frame).select("run", "line", *plane.X_AXES, "value")
+
+
+def _trace(table: Json, along: Json, metrics: Sequence[Metric]) -> Json:
+    names = {metric.name: metric.label for metric in metrics}
+    units = {metric.name: metric.unit_words for metric in metrics}
+    return {
+        "panel": "all",
+        "table": table,
+        "rows": "line",
+        "role": "data",
+        "colour": "line",
+        "smooth": True,
+        "labels": True,
+        "hover": [
+            spec.line("", of_run("status")),
+            spec.line("step", col("step"), "int"),
+            [by("metric", names), col("value"), "g", by("metric", units)],
+        ],
+        "plotly": {"type": "scatter", "mode": "lines", "x": along, "y": col("value")},
+    }
+
+
+def _counts(rows: Mapping[Metric, Rows]) -> Mapping[str, int]:
+    first = next(iter(rows.values()), None)
+    if first is None:
+        return {"logged": 0, "drawn": 0}
+    return {"logged": first.total("logged"), "drawn": first.frame.height}
+
+
+def _note(metric: Metric, rows: Rows, *, timed: bool) -> Note:
+    text = f"{rows.frame.height:,} of {words.count(rows.total('logged'), 'measurement')} drawn"
+    if broken := rows.total("not_finite"):
+        text += f"; {broken:,} are NaN or infinite: there the line has a gap"
+    if rows.thinned:
+        text += "; the rest was thinned, keeping the extremes"
+    if timed:
+        text += ". Of a run with several GPUs it is their median"
+    return Note(f"{text}.", ("metric", metric.name))
+
+
+def _absent(facts: Facts, metric: Metric, rows: Rows) -> list[Absent]:
+    drawn = set(rows.frame["run"].unique().to_list())
+    when = ("metric", metric.name)
+    return [
+        Absent(run.index, f"no {metric.label}", when)
+        for run in facts.runs
+        if run.index not in drawn
+    ]
+
+
+def _summary(metrics: Sequence[Metric]) -> str:
+    if not metrics:
+        return "Neither throughput nor the machine was measured."
+    named = words.listed([metric.titled for metric in metrics])
+    return f"A line for each run along training, of {named}, one at a time."

@@ -1,0 +1,69 @@
+"""What a chart in two dimensions is made of: panels, each with two axes of its own.
+
+``layout`` is ``{"panels": [...], "columns": the most that stand beside each other}``. A panel has
+a key, a title, an ``x`` and a ``y``, and ``lines``: levels to compare with, each a ``y`` and a
+``text``. An axis has a ``title``, a ``unit``, a ``type`` (linear, log, duration or category) and,
+of categories, their names. A trace says which ``panel`` it stands in, the ``stage`` whose runs it
+shows where that is not all, and ``smooth`` where a smoothed line is drawn over what was logged.
+Its rows may also be ``frontier``: the least y so far, of those shown.
+
+What stands on x is the reader's choice for the whole page, as if each chart had an option of the
+key ``axis``: step, tokens, flops or time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import polars as pl
+
+from reports.charts.spec import Json, by, col
+from reports.results import Results
+
+X_AXES: dict[str, Json] = {
+    "step": {"title": "step", "unit": "", "type": "linear"},
+    "tokens": {"title": "tokens trained on", "unit": "tokens", "type": "linear"},
+    "flops": {"title": "training compute", "unit": "FLOPs", "type": "linear"},
+    "time": {"title": "training time", "unit": "", "type": "duration"},
+}
+
+
+def axis(title: object, unit: object = "", kind: object = "linear", **more: Any) -> Json:
+    """Return an axis; each of its parts may be a reference to what the reader has chosen."""
+    return {"title": title, "unit": unit, "type": kind, **more}
+
+
+def panel(key: str, title: str, x: Json, y: Json, lines: Sequence[Json] = ()) -> Json:
+    """Return a panel."""
+    return {"key": key, "title": title, "x": x, "y": y, "lines": list(lines)}
+
+
+def along() -> tuple[Json, Json]:
+    """Return the x axis that the reader chooses for the whole page, and the column it shows."""
+    return by("axis", X_AXES), by("axis", {name: col(name) for name in X_AXES})
+
+
+def with_axes(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return *frame* with a column for each of ``X_AXES``; what was not measured is NaN."""
+    missing = [name for name in X_AXES if name not in frame.columns]
+    return frame.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in missing)
+
+
+def measured(frames: Iterable[pl.DataFrame]) -> list[str]:
+    """Return which of ``X_AXES`` any row of *frames* has a value of."""
+    listed = list(frames)
+    return [
+        name
+        for name in X_AXES
+        if any(f[name].cast(pl.Float64).is_finite().fill_null(value=False).any() for f in listed)
+    ]
+
+
+def own_colour(found: Results) -> str:
+    """Return what tells the runs of one stage apart: the size of the model, else its settings."""
+    for key in ("params", "depth", "dim", "lr"):
+        column = found.columns.get(key)
+        if column and len({value for value in column.values if value is not None}) > 1:
+            return key
+    return "stage"
