@@ -13,7 +13,6 @@ import duckdb
 
 from etl import (
     claims,
-    discover,
     identity,
     ledger,
     lineage,
@@ -24,13 +23,13 @@ from etl import (
 from etl.book import Book
 from etl.claims import Claim
 from etl.discover import Found
-from etl.errors import IncompleteError, was_stopped
+from etl.errors import IncompleteError
 from etl.ledger import Holding
 from etl.project import Project, Settings
+from etl.readahead import Job, ReadAhead, attempt
 from etl.settled import Outcome
 from etl.settled import rules as rules_of
-from etl.sources import withheld
-from etl.sources.reading import Facts, Part, Piece, Reading, Reject, Source
+from etl.sources.reading import Piece, Reading, Reject, Source
 from etl.store import Store
 
 # Points held before the runs that they belong to are merged: 100 MB in columns, 500 in rows.
@@ -63,6 +62,7 @@ class Ingest:
         self.store = Store(con, project, settings, self.book)
         self.held: dict[str, list[Piece]] = defaultdict(list)  # by the files' own ids
         self.holding = 0
+        self.put_ids = {item.facts.run_id for item in self.book.holdings()}  # not of held alone
         self.anew: set[str] = set()  # runs to be made from their files again
         self.claims: list[Claim] = []
         self.runs: dict[str, str] = {}  # own id -> run id
@@ -82,16 +82,21 @@ class Ingest:
         files = list(found)
         names = ledger.labels(self.project, [file.name for file in files])
         beside = _changed_reports(files, names, known)
+        wanted: dict[int, bool] = {}  # by place: whether what it held may have moved
         for count, (file, name) in enumerate(zip(files, names, strict=True)):
-            self.progress(count, len(files), os.path.basename(file.name))
             entry = known.get(name)
             whole = entry is not None and entry.kind == _REPORT
             again = whole and os.path.dirname(file.name) in beside
             if entry is None or not entry.unchanged(file) or self._told(entry) or again:
-                entry = self._read(file, name, entry, moved=again)
-            self.outcome.files.append(entry)
-            if self.holding > HELD_POINTS:
-                self._flush()
+                wanted[count] = again
+        jobs = (self._job(files[at], names[at], moved=moved) for at, moved in wanted.items())
+        with ReadAhead(jobs, self.readers, [files[at] for at in wanted]) as ahead:
+            for count, (file, name) in enumerate(zip(files, names, strict=True)):
+                self.progress(count, len(files), os.path.basename(file.name))
+                entry = self._read(file, name, ahead) if count in wanted else known[name]
+                self.outcome.files.append(entry)
+                if self.holding > HELD_POINTS:
+                    self._flush()
         if self.held or self.anew:
             self._flush()
         if self.claims:
@@ -124,32 +129,41 @@ class Ingest:
                 self.anew.add(run_id)
             tables.rows(self.con, "update store.meta set rules = ?", rules)
 
-    def _read(
-        self, file: Found, name: str, before: ledger.Entry | None, *, moved: bool
-    ) -> ledger.Entry:
-        """Read *file* from where it was read to, or anew, and note that in the ledger.
+    def _job(self, file: Found, name: str, *, moved: bool) -> Job:
+        """Return how *file* is to be read: on from where it was read to, or anew.
 
         What it held may have *moved* to other runs although it says what it said.
         """
+        before = self.book.entries.get(name)
+        if before is None:
+            return Job(file.path, file.size)
+        try:
+            same = moved or before.grown(file)
+        except OSError as problem:
+            return Job(file.path, file.size, problem=problem)
+        if not same or before.kind is None or not sources.BY_KIND[before.kind].grows:
+            return Job(file.path, file.size, same=same)
+        facts = tuple(held.facts for held in self.book.held_by(name))
+        return Job(file.path, file.size, before.read_to, facts, same=True, grown=True)
+
+    def _read(self, file: Found, name: str, ahead: ReadAhead) -> ledger.Entry:
+        """Take in what was read of *file*, and note that in the ledger."""
+        before = self.book.entries.get(name)
         known = list(self.book.held_by(name)) if before else []
         try:
-            goes_on = before is not None and (moved or before.grown(file))
-            grown = goes_on and sources.BY_KIND[before.kind].grows  # type: ignore[union-attr,index]
-            start = before.read_to if before and grown else 0
-            facts = tuple(held.facts for held in known) if grown else ()
-            source, reading = attempt(file.path, start, facts, self.readers)
-            grown = grown and not reading.anew
+            job, source, reading = ahead.take()
             entry = _entry(name, file, source, reading)
         except OSError as problem:
             return self._unreadable(name, file, before, problem)
+        grown = job.grown and not reading.anew
         self._refuse(file.path, reading.rejects)
         held = self._held(name, source, reading, known if grown else ())
         if not grown:
             # what a file held when it was half written is no run of its own
-            self._replaced(name, None if goes_on else before, known, held)
+            self._replaced(name, None if job.same else before, known, held)
         self.outcome.changed |= source is not None or bool(known)
         self.book.put(entry, held)
-        self._quarantine(name, reading.rejects, since=0 if reading.anew else start)
+        self._quarantine(name, reading.rejects, since=0 if reading.anew else job.start)
         for part in reading.parts if source else ():
             piece = Piece.of(source.kind, part)  # type: ignore[union-attr]
             self.held[part.facts.run_id].append(piece)
@@ -237,6 +251,7 @@ class Ingest:
             self.outcome.notes += notes
             self.outcome.changed = True
         self.store.flush()
+        self.put_ids.update(self.held)
         self.held.clear()
         self.anew.clear()
         self.holding = 0
@@ -266,7 +281,10 @@ class Ingest:
         for run_id in sorted(self.anew - kept):  # no file holds it any more
             self.store.drop(run_id)
         self.anew &= kept
+        counting = {self.runs[h.facts.run_id] for h in held if h.facts.log_index_steps}
         for own_id, run_id in moved.items():
+            if own_id not in self.put_ids and run_id not in counting:
+                continue  # it is held whole, and no row of it is stored
             self.anew.add(run_id)
             if before[own_id] in kept:
                 self.anew.add(before[own_id])
@@ -295,38 +313,6 @@ class Ingest:
             given = {part.facts.run_id for part in parts}
             lost += [item for item in items if item.facts.run_id not in given]
         return pieces, lost
-
-
-def attempt(
-    path: Path, start: int, known: tuple[Facts, ...], readers: Sequence[Source]
-) -> tuple[Source | None, Reading]:
-    """Read *path*; a reader that fails on it costs this file alone.
-
-    Raises:
-        OSError: the file cannot be read.
-        KeyboardInterrupt: the person stopped the sync.
-    """
-    source = discover.source_of(path, readers)
-    if source is None:
-        return None, Reading(())
-    try:
-        reading = source.read(path, start, known)
-    except OSError:
-        raise
-    except Exception as problem:  # noqa: BLE001  one strange file must not stop the others
-        if was_stopped(problem):
-            raise KeyboardInterrupt from None
-        reason = f"the reader failed on it: {type(problem).__name__}: {problem}"
-        failed = Reject(start, reason, b"")
-        return source, Reading(tuple(Part(facts) for facts in known), (failed,), start)
-    parts = tuple(
-        dataclasses.replace(
-            withheld.from_texts(part),
-            facts=dataclasses.replace(part.facts.normal(), read_to=reading.end),
-        )
-        for part in reading.parts
-    )
-    return source, dataclasses.replace(reading, parts=parts)
 
 
 def _changed_reports(
