@@ -86,8 +86,8 @@ def current(con: duckdb.DuckDBPyConnection, project: Project) -> str | None:
     if not path.exists() or not path.stat().st_size:
         return None
     manifest = snapshot.read_manifest(project, identity)
-    whole = all(snapshot.has_part(project.parts, part.digest) for part in manifest.parts)
-    return identity if whole else None
+    there = snapshot.parts_in(project.parts)
+    return identity if all(part.digest in there for part in manifest.parts) else None
 
 
 def _noted(con: duckdb.DuckDBPyConnection) -> str | None:
@@ -102,7 +102,8 @@ def _before(con: duckdb.DuckDBPyConnection, project: Project) -> dict[str, Part]
     if not path.exists() or not path.stat().st_size:
         return {}
     parts = snapshot.read_manifest(project, path.stem).tables
-    return {part.key: part for part in parts if snapshot.has_part(project.parts, part.digest)}
+    there = snapshot.parts_in(project.parts)
+    return {part.key: part for part in parts if part.digest in there}
 
 
 def _table_part(con: duckdb.DuckDBPyConnection, project: Project, name: str) -> Part:
@@ -133,10 +134,11 @@ def _order(name: str, columns: list[str]) -> list[str]:
 def _history_parts(con: duckdb.DuckDBPyConnection, project: Project) -> dict[str, tuple[Part, ...]]:
     found = tables.rows(con, "select kind, run_id, digest, rows from store.parts order by run_id")
     parts: dict[str, tuple[Part, ...]] = {}
+    there = snapshot.parts_in(project.parts)
     for kind in snapshot.HISTORY:
         parts[kind] = tuple(Part(*rest) for of, *rest in found if of == kind)
         for part in parts[kind]:
-            if not snapshot.has_part(project.parts, part.digest):  # someone removed it
+            if part.digest not in there:  # someone removed it
                 from etl import history
 
                 history.write_parts(project.parts, part.key, history.read(con, part.key))
