@@ -23,6 +23,7 @@ from reports import cells, prose, theme, words
 from reports.charts import spec
 from reports.charts.spec import Chart, Json
 from reports.gather import Report, tables
+from reports.origin import origin
 from reports.pack import Packed, pack
 from reports.straddles import straddles
 
@@ -68,6 +69,7 @@ def render(report: Report) -> bytes:
             table=cells.runs_table(report),
             best=cells.best_by_stage(report),
             sources=cells.sources(report),
+            origin=origin(report),
             metrics=sorted(report.facts.catalog.values(), key=lambda metric: metric.name),
             trays={chart.key: cells.tray(report, chart) for chart in report.charts},
             straddles={chart.key: straddles(report, chart) for chart in report.charts},
@@ -197,6 +199,7 @@ def environment() -> jinja2.Environment:
     )
     environment.filters["number"] = words.number
     environment.filters["many"] = words.count
+    environment.filters["moment"] = words.moment
     environment.filters["clip"] = words.clipped
     environment.filters["setting"] = words.setting
     return environment

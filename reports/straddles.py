@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from etl import eras
@@ -30,9 +30,13 @@ def straddles(report: Report, chart: Chart) -> list[tuple[When | None, list[Stra
 
 def _of(report: Report, chart: Chart, shown: Shown) -> list[Straddle]:
     drawn = sorted(chart.tables[shown.table]["run"].unique().to_list())
-    runs = [report.facts.runs[index] for index in drawn]
+    return of_runs([report.facts.runs[index] for index in drawn], shown.metrics)
+
+
+def of_runs(runs: Sequence[Run], metrics: Iterable[str]) -> list[Straddle]:
+    """Return the changes across which one of *metrics* does not compare between *runs*."""
     touched: dict[Change, list[str]] = {}
-    for metric in dict.fromkeys(shown.metrics):
+    for metric in dict.fromkeys(metrics):
         for change in eras.breaking(metric):
             touched.setdefault(change, []).append(metric)
     found = (_straddle(runs, change, metrics) for change, metrics in sorted(touched.items()))
