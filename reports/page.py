@@ -103,6 +103,7 @@ def run_attributes(report: Report) -> dict[str, list[Any]]:
         "stage": stages,
         "symbol": [theme.STAGE_SYMBOLS[stage] for stage in stages],
         "parent": [run.parent for run in runs],
+        "offset": [run.offset for run in runs],
         "status": [prose.status(report, run) for run in runs],
         "diverged": [report.results.diverged.get(run.index, (None, None))[1] for run in runs],
     }

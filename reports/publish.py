@@ -22,7 +22,7 @@ from pathlib import Path
 from etl.errors import BUG, DONE, INCOMPLETE, NoDataError, RunatlasError
 from etl.project import Project, data_dir
 from reports.boards import package, server
-from reports.boards.outbox import Outbox, Outcome
+from reports.boards.outbox import Outbox, Outcome, sound
 from reports.boards.package import Package
 from reports.boards.server import Server
 from reports.boards.target import Target
@@ -126,8 +126,9 @@ def _tell(
     """Say what was written, pushed and left waiting; return the exit code."""
     packages, broken = outbox.packages()
     failed = [*broken, *(problem for outcome in outcomes for problem in outcome.failed)]
-    for problem in failed:
-        _say(_clean(str(problem)))
+    failed += [] if outcomes else sound(packages)[1]
+    for text in dict.fromkeys(str(problem) for problem in failed):  # one for two servers
+        _say(_clean(text))
     again = _command(options)
     if not options.to:  # what cannot be had at all is not waited for, unless it is asked for
         for outcome in outcomes:

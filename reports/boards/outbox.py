@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -70,8 +70,7 @@ class Outbox:
                 found.append(package.opened(path))
             except IncompleteError as problem:
                 broken.append(problem)
-        found.sort(key=lambda one: (one.project, one.created_at, one.snapshot))
-        return found, broken
+        return _ordered(found), broken
 
     def receipts(self, target: Target) -> dict[str, dict[str, Any]]:
         """Return what *target* has taken, by the package's name."""
@@ -110,17 +109,17 @@ class Outbox:
     def push(self, target: Target, now: datetime, say: Say, timeout_sec: float) -> Outcome:
         """Push what waits for *target*, one after the other; the caller holds the lock."""
         outcome = Outcome(target.name, target.where(), waiting=self.waiting(target))
-        if not outcome.waiting:
+        whole, outcome.failed = sound(outcome.waiting)
+        if not whole:
             return outcome
         try:
             for line in target.reach(timeout_sec):
                 say(f"{target.where()}: {line}")
-            for one in list(outcome.waiting):
+            for one in whole:
+                say(f"{one.project}: pushing {one.snapshot} to {target.name}")
                 try:
-                    one.verify()
-                    say(f"{one.project}: pushing {one.snapshot} to {target.name}")
                     receipt = _pushed(target, one)
-                except (IncompleteError, PushError) as problem:
+                except PushError as problem:
                     outcome.failed.append(problem)
                 else:
                     self.note(target, one, receipt, now)
@@ -135,6 +134,34 @@ class Outbox:
     def _record(self, target: Target) -> Path:
         place = f"{target.name} {target.where()}"
         return self.folder / PUSHED / f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.json"
+
+
+def sound(packages: Sequence[Package]) -> tuple[list[Package], list[RunatlasError]]:
+    """Return the packages that are what their hashes say, and what is wrong with the others."""
+    whole: list[Package] = []
+    damaged: list[RunatlasError] = []
+    for one in packages:
+        try:
+            one.verify()
+        except IncompleteError as problem:
+            damaged.append(problem)
+        else:
+            whole.append(one)
+    return whole, damaged
+
+
+def _ordered(packages: Sequence[Package]) -> list[Package]:
+    """Return the packages by project, time and, within a second, what came before what."""
+    known = {(one.project, one.snapshot): one for one in packages}
+    ordered: dict[tuple[str, str], Package] = {}
+    for one in sorted(packages, key=lambda one: (one.project, one.created_at, one.snapshot)):
+        line: list[Package] = []
+        at: Package | None = one
+        while at is not None and at not in line and (at.project, at.snapshot) not in ordered:
+            line.append(at)
+            at = known.get((at.project, at.previous)) if at.previous else None
+        ordered |= {(each.project, each.snapshot): each for each in reversed(line)}
+    return list(ordered.values())
 
 
 def _pushed(target: Target, one: Package) -> Receipt:

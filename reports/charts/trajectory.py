@@ -136,7 +136,7 @@ def _ends(base: Json) -> Json:
     return {
         **base,
         "mode": "markers",
-        "marker": {"size": 6, "symbol": of_run("symbol"), "line": {"width": 0}},
+        "marker": {"size": 4.5, "symbol": of_run("symbol"), "line": {"width": 0}},
     }
 
 

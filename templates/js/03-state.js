@@ -102,6 +102,7 @@ const atlas = (window.__runatlas = {
   state,
   report,
   change,
+  hoverTexts,
   get idle() {
     return changed.size === 0 && pending === 0; // nothing waits to be told or drawn
   },

@@ -8,16 +8,16 @@ const readBack = (text) => decodeURIComponent(text.replace(/\+/g, '%20'));
 
 const IDS = report.columns.id.values;
 const STAGED = report.runs.name.map((name, run) => `${name}@${report.stages.names[report.runs.stage[run]]}`);
-const placeIn = (names, token) => (names.indexOf(token) === names.lastIndexOf(token) ? names.indexOf(token) : -1);
+const onlyPlace = (names, token) => (names.indexOf(token) === names.lastIndexOf(token) ? names.indexOf(token) : -1);
 const isPlain = (name) => name && name.length <= 60 && name.isWellFormed() && !name.includes(',');
 
 function runToken(run) {
-  const names = [report.runs.name, STAGED].find((all) => isPlain(all[run]) && placeIn(all, all[run]) >= 0);
+  const names = [report.runs.name, STAGED].find((all) => isPlain(all[run]) && onlyPlace(all, all[run]) >= 0);
   return names ? names[run] : IDS[run];
 }
 
 function runNamed(token) {
-  return [report.runs.name, STAGED, IDS].map((all) => placeIn(all, token)).find((run) => run >= 0) ?? -1;
+  return [report.runs.name, STAGED, IDS].map((all) => onlyPlace(all, token)).find((run) => run >= 0) ?? -1;
 }
 
 const runList = (runs) => [...runs].map(runToken).join(',');

@@ -3,11 +3,18 @@
 
 const isObject = (value) => value !== null && typeof value === 'object' && !Array.isArray(value);
 
-// Which rows of the table become vertices; -1 is a gap, so that no line joins two runs.
-function vertices(rows, table, wanted, within) {
+// Which rows of the table become vertices; -1 is a gap, so that no line joins two runs. There is
+// always one vertex: plotly makes nothing of a trace that has none, and nothing can be changed later.
+function vertices(rows, table, wanted, within, stride) {
   const lines = table.line || table.run;
   const out = [];
-  for (let row = 0, last = -1; row < table.run.length; row++) {
+  let last = -1;
+  let skipped = -1; // a line that is drawn with fewer vertices still ends where it ends
+  const gap = () => {
+    if (skipped > last) out.push(skipped);
+    if (last >= 0) out.push(-1);
+  };
+  for (let row = 0; row < table.run.length; row++) {
     if (!wanted[table.run[row]] || !within(row)) continue;
     if (rows === 'stems') out.push(row, row, -1);
     else if (rows === 'points') out.push(row);
@@ -15,12 +22,17 @@ function vertices(rows, table, wanted, within) {
       if (last >= 0 && table.run[last] === table.run[row]) out.pop();
       out.push(row);
     } else {
-      if (last >= 0 && lines[last] !== lines[row]) out.push(-1);
+      if (last >= 0 && lines[last] !== lines[row]) gap();
+      else if (last >= 0 && row % stride) {
+        skipped = row;
+        continue;
+      }
       out.push(row);
     }
     last = row;
   }
-  return out;
+  if (skipped > last) out.push(skipped);
+  return out.length ? out : [-1];
 }
 
 function pick(reference, at) {
@@ -57,11 +69,24 @@ function onFloor(trace, z) {
   return z;
 }
 
-function limitOf(within, table) {
-  if (!within || !within.limits) return () => true;
-  const values = table[within.column];
-  const [low, high] = within.limits;
-  return (row) => values[row] >= low && values[row] <= high;
+function limitOf(limits, table) {
+  const tests = [];
+  if (limits && limits.limits) {
+    const values = table[limits.column];
+    const [low, high] = limits.limits;
+    tests.push((row) => values[row] >= low && values[row] <= high);
+  }
+  if (state.at !== null) tests.push(playedRows(table));
+  return (row) => tests.every((test) => test(row));
+}
+
+// Training has been played so far: steps count on through the parents.
+const LAST_STEP = report.columns.steps.values.reduce((last, steps, run) => Math.max(last, (steps || 0) + report.runs.offset[run]), 0);
+
+function playedRows({ run, step }) {
+  const until = state.at * LAST_STEP;
+  const { offset } = report.runs;
+  return step ? (row) => step[row] + offset[run[row]] <= until : (row) => offset[run[row]] <= until;
 }
 
 function wantedRuns(trace) {
@@ -71,22 +96,26 @@ function wantedRuns(trace) {
   return wanted;
 }
 
+const PLAYED_VERTICES = 3000; // in software WebGL a frame of three thousand takes 0.05 s (measured)
+
+// While training plays only what moves is drawn: neither shadows nor what stands behind.
+const isStill = (trace, plotly) => trace.rows === 'shadow' || plotly.opacity < 1;
+
 function resolveTrace(trace, options, colours) {
   const table = tables[resolved(trace.table, options)];
-  const within = limitOf(resolved(trace.within, options), table);
-  const at = { table, rows: vertices(trace.rows, table, wantedRuns(trace), within) };
+  const fixed = resolved(trace.plotly, options);
+  const within = playing && isStill(trace, fixed) ? () => false : limitOf(resolved(trace.within, options), table);
+  const stride = playing ? Math.ceil(table.run.length / PLAYED_VERTICES) : 1;
+  const at = { table, rows: vertices(trace.rows, table, wantedRuns(trace), within, stride) };
   const plotly = resolved(trace.plotly, options, at);
   plotly.z = onFloor(trace, plotly.z);
-  if (trace.colour) {
-    const own = at.rows.map((row) => (row < 0 ? colours[0] : colours[table.run[row]]));
-    plotly[trace.colour] = { ...plotly[trace.colour], color: own };
-  }
-  if (trace.hover) {
-    plotly.text = hoverTexts(trace.hover, options, at);
-    plotly.hovertemplate = '%{text}<extra></extra>';
-  }
+  if (trace.colour) plotly[trace.colour] = { ...plotly[trace.colour], color: vertexColours(at, colours) };
+  plotly.hoverinfo = trace.hover ? 'none' : 'skip'; // what is said there is in hover.js
   return { plotly, at };
 }
+
+const vertexColours = ({ rows, table }, colours) =>
+  rows.map((row) => (row < 0 ? colours[0] : colours[table.run[row]]));
 
 const finitePoints = ({ x, y, z }) => {
   let count = 0;
@@ -106,15 +135,19 @@ function fitted(layout, element) {
   return { ...layout, scene: { ...scene, camera: { ...scene.camera, eye: moved } } };
 }
 
-function figure(chart, element) {
-  const options = { ...state.options[chart.key], room: roomOf(element) };
-  const colour = colourOf(chart);
-  const traces = chart.traces.map((trace) => resolveTrace(trace, options, colour.colours));
-  const layout = fitted({ ...resolved(chart.layout, options), uirevision: 'kept' }, element);
-  chart.traces.forEach((trace, i) => {
-    if (trace.labels) layout.scene.annotations = labels(traces[i], layout, element);
-  });
-  const data = chart.traces.map((trace, i) => trace.role === 'data' && traces[i].plotly).filter(Boolean);
-  const drawn = data.reduce((total, plotly) => total + finitePoints(plotly), 0);
-  return { data: traces.map((trace) => trace.plotly), layout, rows: traces.map((t) => t.at), colour, drawn };
+const optionsOf = (chart) => ({ ...state.options[chart.key], room: roomOf(plotOf(chart)) });
+
+function layoutOf(chart) {
+  const layout = fitted(resolved(chart.layout, optionsOf(chart)), plotOf(chart));
+  layout.scene.camera = { ...layout.scene.camera, ...state.camera[chart.key] };
+  return layout;
 }
+
+function resolvedTraces(chart) {
+  const { colours } = colourOf(chart);
+  return chart.traces.map((trace) => resolveTrace(trace, optionsOf(chart), colours));
+}
+
+// How many points stand in the chart, of the traces that hold its data.
+const drawnPoints = (chart, traces) =>
+  chart.traces.reduce((sum, { role }, i) => sum + (role === 'data' ? finitePoints(traces[i].plotly) : 0), 0);

@@ -1,23 +1,61 @@
-// Declared lines -> the text of a hover. Names reach plotly as text only, never as a template.
+// Declared lines -> what is said beside the pointer, made of elements, never of markup.
 
 function shownAs(value, form) {
   if (value === undefined || value === null || value === '') return MISSING;
-  if (form === 'text') return escaped(clipped(String(value)));
+  if (form === 'text') return clipped(String(value));
   return Number.isNaN(value) ? MISSING : number(value, form);
 }
 
-function hoverLine([label, , form, unit], value) {
-  const text = shownAs(value, form);
-  const measured = unit && text !== MISSING ? `${text} ${escaped(unit)}` : text;
-  return label ? `<br>${escaped(label)}  <b>${measured}</b>` : `<br>${measured}`;
+// How far a value is from that of the baseline, in words; '' where there is none to compare with.
+function deltaWords(value, base, form = 'g') {
+  if (typeof value !== 'number' || typeof base !== 'number') return '';
+  const difference = value - base;
+  if (!Number.isFinite(difference)) return '';
+  if (difference === 0) return '±0';
+  return `${difference > 0 ? '+' : '−'}${number(Math.abs(difference), form)}`;
 }
 
-function hoverTexts(lines, options, at) {
-  const known = lines.map((line) => resolved(line, options));
-  const values = lines.map((line) => pick(resolved(line[1], options), at));
-  return at.rows.map((row, i) => {
-    if (row < 0) return '';
-    const name = isolated(escaped(clipped(report.runs.name[at.table.run[row]])));
-    return `<b>${name}</b>${known.map((line, k) => hoverLine(line, values[k][i])).join('')}`;
+// The declared lines at one row, as [label, words].
+function hoverWordsAt(chart, trace, table, row) {
+  const options = optionsOf(chart);
+  return trace.hover.map((line) => {
+    const [label, reference, form, unit] = resolved(line, options);
+    const text = shownAs(pick(reference, { table, rows: [row] })[0], form);
+    return [label, unit && text !== MISSING ? `${text} ${unit}` : text];
   });
+}
+
+// What is said of each vertex of a trace, for the tests.
+function hoverTexts(key, place) {
+  const chart = chartOf(key);
+  const { table, rows } = scenes.get(key).traces[place].at;
+  return rows.map((row) => {
+    if (row < 0) return '';
+    const lines = hoverWordsAt(chart, chart.traces[place], table, row).map((pair) => pair.join('  '));
+    return [report.runs.name[table.run[row]], ...lines].join('\n');
+  });
+}
+
+const sceneTip = element('div', 'tip');
+sceneTip.hidden = true;
+sceneTip.setAttribute('aria-hidden', 'true'); // the runs table has the same as text
+
+function showSceneTip(chart, trace, at, row, { clientX, clientY }) {
+  const run = at.table.run[row];
+  const colour = colourOf(chart);
+  const name = element('p', 'tip-name', element('bdi', '', clipped(report.runs.name[run])));
+  const lines = hoverWordsAt(chart, trace, at.table, row).map(([label, text]) =>
+    element('p', '', ...(label ? [element('span', '', label), element('b', '', text)] : [text])),
+  );
+  sceneTip.replaceChildren(name, ...lines, ...againstBaseline(run));
+  sceneTip.style.borderLeftColor = colour.colours[run];
+  sceneTip.hidden = false;
+  const { width, height } = sceneTip.getBoundingClientRect();
+  const left = clientX + 18 + width < innerWidth - 6 ? clientX + 18 : Math.max(6, clientX - 18 - width);
+  sceneTip.style.left = `${left}px`;
+  sceneTip.style.top = `${Math.max(6, Math.min(clientY - height / 2, innerHeight - height - 6))}px`;
+}
+
+function hideSceneTip() {
+  sceneTip.hidden = true;
 }

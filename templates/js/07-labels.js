@@ -1,35 +1,20 @@
-// The ends of lines -> the names that can stand beside them without covering each other.
-// reports/figure.py does the same for the stills.
+// The ends of lines -> the names that can stand beside them without covering each other. They are
+// elements over the scene, placed anew whenever it is drawn: a scene's own text disappears behind
+// its walls, and its annotations make plotly draw everything again. reports/figure.py has the twin.
 
 const MOST_LABELS = 12;
 const LABEL_HEIGHT = 17; // pixels
 const LETTER_WIDTH = 6.6;
 const LONGEST_LABEL = 28;
 
-const minus = (a, b) => a.map((value, i) => value - b[i]);
-const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
-const unit = (a) => a.map((value) => value / Math.hypot(...a));
-const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
-const triple = ({ x, y, z }) => [x, y, z];
+const times = (m, v) => [0, 1, 2, 3].map((r) => m[r] * v[0] + m[4 + r] * v[1] + m[8 + r] * v[2] + m[12 + r] * v[3]);
 
-// Where plotly's camera shows a point, in pixels from the middle of the scene.
-function projector(scene, height) {
-  const eye = triple(scene.camera.eye);
-  const forward = unit(minus(triple(scene.camera.center), eye));
-  const right = unit(cross(forward, [0, 0, 1]));
-  const up = cross(right, forward);
-  const aspect = triple(scene.aspectratio);
-  const axes = [scene.xaxis, scene.yaxis, scene.zaxis];
-  const half = height / 2 / Math.tan(Math.PI / 8);
-  return (point) => {
-    const inCube = point.map((value, i) => {
-      const [low, high] = axes[i].range;
-      const shownValue = axes[i].type === 'log' ? Math.log10(value) : value;
-      return ((shownValue - low) / (high - low) - 0.5) * aspect[i];
-    });
-    const ray = minus(inCube, eye);
-    const depth = dot(ray, forward);
-    return [(half * dot(ray, right)) / depth, (-half * dot(ray, up)) / depth];
+// Where the camera shows a vertex, in pixels from the left upper corner.
+function projector(gl, { clientWidth, clientHeight }) {
+  const { projection, view, model } = gl.glplot.cameraParams;
+  return (vertex) => {
+    const [x, y, , w] = times(projection, times(view, times(model, [...vertex, 1])));
+    return [(x / w / 2 + 0.5) * clientWidth, (0.5 - y / w / 2) * clientHeight];
   };
 }
 
@@ -51,28 +36,51 @@ function ranked({ at }, room) {
     .sort((a, b) => diverged(b) - diverged(a) || best(b) - best(a) || a - b);
 }
 
-// Annotations, not the markers' own text: a scene's text disappears behind its walls.
-function annotation({ text, point }, axes) {
-  const [x, y, z] = point.map((value, i) => (axes[i].type === 'log' ? Math.log10(value) : value));
-  const place = { showarrow: false, xanchor: 'left', xshift: 9, bgcolor: 'rgba(0,0,0,0)', borderpad: 0 };
-  return { ...place, x, y, z, text: escaped(text), font: { size: 12, color: ink('ink') } };
-}
-
-function labels(trace, { scene }, element) {
-  const { x, y, z } = trace.plotly;
-  const project = projector(scene, element.clientHeight || 500);
+// The labels that fit, as { run, text, left, top }.
+function placedLabels({ plotly, at }, gl, element) {
+  const project = projector(gl, element);
   const room = roomOf(element);
   const most = room === 'narrow' ? 3 : MOST_LABELS;
+  const points = positions(plotly, gl);
   const taken = [];
-  for (const i of ranked(trace, room)) {
+  for (const i of ranked({ at }, room)) {
     if (taken.length >= most) break;
-    const text = labelOf(trace.at.table.run[trace.at.rows[i]]);
-    const point = [x[i], y[i], z[i]];
-    const [left, top] = project(point);
+    const run = at.table.run[at.rows[i]];
+    const text = labelOf(run);
+    const [left, top] = project(points[i]);
     const right = left + text.length * LETTER_WIDTH + 16;
     const free = taken.every((t) => Math.abs(t.top - top) > LABEL_HEIGHT || t.right < left || right < t.left);
-    const fits = right < element.clientWidth / 2;
-    if (free && fits) taken.push({ left, right, top, text, point });
+    const fits = left > 0 && right < element.clientWidth && top > 8 && top < element.clientHeight - 8;
+    if (free && fits) taken.push({ run, text, left, right, top });
   }
-  return taken.map((label) => annotation(label, [scene.xaxis, scene.yaxis, scene.zaxis]));
+  return taken;
+}
+
+const labelLayers = new Map(); // chart key -> the element that holds its labels
+
+function showLabels(chart, placed) {
+  let layer = labelLayers.get(chart.key);
+  if (!layer) {
+    layer = element('div', 'labels');
+    layer.setAttribute('aria-hidden', 'true');
+    labelLayers.set(chart.key, layer);
+    plotOf(chart).after(layer);
+  }
+  while (layer.children.length < placed.length) layer.append(element('bdi'));
+  [...layer.children].forEach((label, i) => {
+    label.hidden = i >= placed.length;
+    if (label.hidden) return;
+    if (label.textContent !== placed[i].text) label.textContent = placed[i].text;
+    label.style.transform = `translate(${(placed[i].left + 9).toFixed(1)}px, ${(placed[i].top - 9).toFixed(1)}px)`;
+  });
+}
+
+// Called at each drawing of the scene.
+function placeLabels(chart) {
+  const place = chart.traces.findIndex(({ labels }) => labels);
+  const scene = scenes.get(chart.key);
+  if (place < 0 || !scene) return;
+  const { plotly, at } = scene.traces[place];
+  const some = !playing && at.rows[0] >= 0;
+  showLabels(chart, some ? placedLabels({ plotly, at }, glOf(chart), plotOf(chart)) : []);
 }

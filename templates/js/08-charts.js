@@ -12,86 +12,125 @@ const CONFIG = {
 
 const SCENES = report.charts.filter(({ kind }) => kind === 'scene');
 const plotOf = (chart) => byId(`plot-${chart.key}`);
-const scenes = new Map(); // chart key -> { rows } of the last drawing
-const waiting = new Set();
+const scenes = new Map(); // chart key -> { traces, camera } of the last drawing
+const near = new Set(); // scenes in view or close to it
+const needs = new Map(SCENES.map((chart) => [chart, new Set(['draw'])])); // draw, rows, colours, lit
+const queued = new Set();
 let pending = 0;
 let queue = Promise.resolve();
+let playing = false;
 
 const nextFrame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)));
 
-async function draw(chart) {
-  const element = plotOf(chart);
-  const { data, layout, rows, colour, drawn } = figure(chart, element);
-  const first = !scenes.has(chart.key);
-  await Plotly.react(element, data, layout, CONFIG);
-  scenes.set(chart.key, { rows });
-  atlas.drawn[chart.key] = drawn;
-  showLegend(chart, colour);
-  showEmpty(chart, drawn);
-  if (first) listenToScene(chart, element);
-  element.classList.add('drawn');
+function cameraOf(chart) {
+  return layoutOf(chart).scene.camera;
 }
 
-// One at a time, and a chart that waits already need not wait twice.
-function enqueue(chart) {
-  if (waiting.has(chart.key)) return queue;
-  waiting.add(chart.key);
+async function draw(chart) {
+  const element = plotOf(chart);
+  const traces = resolvedTraces(chart);
+  const layout = layoutOf(chart);
+  const first = !scenes.has(chart.key);
+  await Plotly.react(element, traces.map(({ plotly }) => plotly), layout, CONFIG);
+  scenes.set(chart.key, { traces, camera: state.camera[chart.key] });
+  sayDrawn(chart);
+  showLegend(chart, colourOf(chart));
+  if (first) listenToScene(chart, element);
+  element.classList.add('drawn');
+  followScene(chart);
+}
+
+function sayDrawn(chart) {
+  const drawn = drawnPoints(chart, scenes.get(chart.key).traces);
+  atlas.drawn[chart.key] = drawn;
+  showEmpty(chart, drawn);
+}
+
+// The labels follow the camera; a scene that had lost its context has another glplot.
+function followScene(chart) {
+  const { glplot } = glOf(chart);
+  if (glplot.followed) return placeLabels(chart);
+  glplot.followed = true;
+  const render = glplot.onrender;
+  glplot.onrender = () => {
+    render();
+    placeLabels(chart);
+  };
+  return redrawScene(chart);
+}
+
+async function work(chart) {
+  const wanted = needs.get(chart);
+  needs.set(chart, new Set());
+  if (wanted.has('draw')) {
+    await draw(chart);
+    return;
+  }
+  if (wanted.has('rows')) updateRows(chart);
+  if (wanted.has('colours')) updateColours(chart);
+  else if (wanted.has('lit') && !wanted.has('rows')) updateLit(chart);
+}
+
+// One at a time; what is out of view waits until it comes near.
+function freshen(chart, need) {
+  if (need) needs.get(chart).add(need);
+  if (!atlas.webgl || !window.Plotly || !near.has(chart) || queued.has(chart) || !needs.get(chart).size) return;
+  queued.add(chart);
   pending += 1;
   queue = queue.then(nextFrame).then(async () => {
-    waiting.delete(chart.key);
+    queued.delete(chart);
     try {
-      await draw(chart);
+      await work(chart);
+      announce();
     } catch (problem) {
       complain(problem);
     } finally {
       pending -= 1;
     }
   });
-  return queue;
 }
 
-function redraw(charts = SCENES) {
-  for (const chart of charts) if (scenes.has(chart.key)) enqueue(chart);
-  return queue;
+const freshenAll = (need) => SCENES.forEach((chart) => freshen(chart, need));
+
+function announce() {
+  if (!performance.getEntriesByName('first-3d').length) performance.mark('first-3d');
+  atlas.ready = SCENES.every((chart) => scenes.has(chart.key));
 }
 
-function runAt(chart, event) {
-  const point = event.points && event.points[0];
-  const at = point && scenes.get(chart.key).rows[point.curveNumber];
-  const row = at ? at.rows[point.pointNumber] : -1;
-  return row >= 0 ? at.table.run[row] : -1;
+function watchScenes() {
+  const watcher = new IntersectionObserver(
+    (entries) => {
+      for (const { isIntersecting, target } of entries) {
+        const chart = SCENES.find((one) => plotOf(one) === target);
+        if (!isIntersecting) near.delete(chart);
+        else {
+          near.add(chart);
+          freshen(chart);
+        }
+      }
+    },
+    { rootMargin: '500px' },
+  );
+  for (const chart of SCENES) watcher.observe(plotOf(chart));
 }
 
-function listenToScene(chart, element) {
-  let under = -1; // the run under the pointer
-  let down = [0, 0];
-  element.on('plotly_hover', (event) => {
-    under = runAt(chart, event);
-    highlight(under);
+function listenToScenes() {
+  listen(['shown', 'at'], () => freshenAll('rows'));
+  listen(['colours'], (keys) => freshenAll(keys.has('theme') ? 'draw' : 'colours'));
+  listen(['highlight', 'pins'], () => freshenAll('lit'));
+  systemDark.addEventListener('change', () => state.theme || freshenAll('draw'));
+  let options = state.options;
+  listen(['options'], () => {
+    for (const chart of SCENES) if (options[chart.key] !== state.options[chart.key]) freshen(chart, 'draw');
+    options = state.options;
   });
-  element.on('plotly_unhover', () => {
-    under = -1;
-    highlight(-1);
-  });
-  // plotly's own click is lost when the button goes down and up between two slow frames
-  element.addEventListener('pointerdown', ({ clientX, clientY }) => {
-    down = [clientX, clientY];
-  }, true);
-  element.addEventListener('click', ({ clientX, clientY }) => {
-    if (under >= 0 && Math.hypot(clientX - down[0], clientY - down[1]) < 5) pin(under);
-  });
-}
-
-// Only the overlay traces change: a react of all would take ten times as long.
-function redrawHighlight(chart) {
-  const { rows } = scenes.get(chart.key);
-  const options = { ...state.options[chart.key], room: roomOf(plotOf(chart)) };
-  chart.traces.forEach((trace, i) => {
-    if (trace.only !== 'highlight') return;
-    const { plotly, at } = resolveTrace(trace, options, []);
-    rows[i] = at;
-    const { x, y, z, text } = plotly;
-    Plotly.restyle(plotOf(chart), { x: [x], y: [y], z: [z], text: [text] }, [i]);
+  listen(['camera'], () => {
+    for (const chart of SCENES) {
+      const scene = scenes.get(chart.key);
+      if (!scene || scene.camera === state.camera[chart.key]) continue;
+      scene.camera = state.camera[chart.key];
+      Plotly.relayout(plotOf(chart), { 'scene.camera': cameraOf(chart) });
+    }
   });
 }
 
@@ -99,47 +138,6 @@ const inView = (element) => {
   const { top, bottom } = element.getBoundingClientRect();
   return bottom > 0 && top < innerHeight;
 };
-
-// A chart that is out of view is drawn again when it comes into view.
-const behind = new Set();
-const entering = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    if (!isIntersecting) continue;
-    entering.unobserve(target);
-    const chart = SCENES.find((one) => plotOf(one) === target);
-    if (behind.delete(chart)) redrawHighlight(chart);
-  }
-});
-
-function showHighlight() {
-  for (const chart of SCENES) {
-    if (!scenes.has(chart.key)) continue;
-    if (inView(plotOf(chart))) {
-      behind.delete(chart);
-      redrawHighlight(chart);
-    } else {
-      behind.add(chart);
-      entering.observe(plotOf(chart));
-    }
-  }
-}
-
-let highlightTimer = 0;
-function listenToHighlight() {
-  listen(['highlight', 'pins'], () => {
-    clearTimeout(highlightTimer);
-    highlightTimer = setTimeout(showHighlight, 40);
-  });
-}
-
-const highlight = (run) => change({ highlight: run });
-
-// What was pinned is unpinned.
-function pin(run) {
-  const pins = state.pins.filter((other) => other !== run);
-  if (pins.length === state.pins.length) pins.push(run);
-  change({ pins });
-}
 
 function showEmpty(chart, drawn) {
   const note = plotOf(chart).parentElement.querySelector('.empty');
@@ -161,23 +159,4 @@ async function loadPlotly() {
   const script = document.createElement('script');
   script.textContent = source;
   document.head.append(script);
-}
-
-function drawWhenNear() {
-  const watcher = new IntersectionObserver(
-    (entries) => {
-      for (const { isIntersecting, target } of entries) {
-        if (!isIntersecting) continue;
-        watcher.unobserve(target);
-        enqueue(SCENES.find((chart) => plotOf(chart) === target)).then(announce);
-      }
-    },
-    { rootMargin: '300px' },
-  );
-  for (const chart of SCENES) watcher.observe(plotOf(chart));
-}
-
-function announce() {
-  if (!performance.getEntriesByName('first-3d').length) performance.mark('first-3d');
-  atlas.ready = SCENES.every((chart) => scenes.has(chart.key));
 }

@@ -48,34 +48,19 @@ function showOptions(chart) {
 }
 
 function listenToOptions(chart) {
-  let last = state.options[chart.key];
   for (const input of byId(`chart-${chart.key}`).querySelectorAll('.options input')) {
     input.addEventListener('change', () =>
       changeOf(chart, 'options', { ...state.options[chart.key], [input.dataset.of]: input.value }),
     );
   }
-  listen(['options'], () => {
-    if (state.options[chart.key] === last) return;
-    last = state.options[chart.key];
-    showOptions(chart);
-    redraw([chart]);
-  });
+  listen(['options'], () => showOptions(chart));
 }
 
 function listenToButtons(chart) {
   const card = byId(`chart-${chart.key}`);
-  card.querySelector('.reset').addEventListener('click', () => {
-    if (!scenes.has(chart.key)) return;
-    const plot = plotOf(chart);
-    const options = { ...state.options[chart.key], room: roomOf(plot) };
-    const { camera } = fitted(resolved(chart.layout, options), plot).scene;
-    Plotly.relayout(plot, { 'scene.camera': camera });
-  });
-  card.querySelector('.save').addEventListener('click', () => {
-    if (!scenes.has(chart.key)) return;
-    const filename = `${report.project}-${chart.key}-${report.snapshot}`;
-    Plotly.downloadImage(plotOf(chart), { format: 'png', scale: 2, filename, width: 1400, height: 800 });
-  });
+  for (const button of card.querySelectorAll('[data-look]')) {
+    button.addEventListener('click', () => lookFrom(chart, button.dataset.look));
+  }
 }
 
 function showTheme() {
@@ -90,11 +75,7 @@ function showTheme() {
 function listenToTheme() {
   byId('theme').addEventListener('click', () => change({ theme: themeName() === 'dark' ? 'light' : 'dark' }));
   listen(['theme'], showTheme);
-  systemDark.addEventListener('change', () => {
-    if (state.theme) return;
-    showTheme();
-    redraw();
-  });
+  systemDark.addEventListener('change', showTheme);
 }
 
 function listenToKeys() {
@@ -118,7 +99,7 @@ function listenToWidth() {
     timer = setTimeout(() => {
       for (const chart of SCENES) {
         const room = roomOf(plotOf(chart));
-        if (rooms.has(chart.key) && rooms.get(chart.key) !== room && scenes.has(chart.key)) enqueue(chart);
+        if (rooms.has(chart.key) && rooms.get(chart.key) !== room) freshen(chart, 'draw');
         rooms.set(chart.key, room);
       }
     }, 200);

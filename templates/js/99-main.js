@@ -14,8 +14,8 @@ async function main() {
     listenToOptions(chart);
     listenToButtons(chart);
   }
-  listen(['shown', 'colours'], () => redraw());
-  listenToHighlight();
+  listenToScenes();
+  document.body.append(sceneTip);
   for (const chart of report.charts) showLegend(chart, colourOf(chart));
   document.documentElement.classList.add('live');
   atlas.interactive = true;
@@ -30,7 +30,7 @@ async function main() {
   }
   await nextFrame(); // what can be read is on the screen before plotly takes half a second
   await loadPlotly();
-  drawWhenNear();
+  watchScenes();
   listenToWidth();
 }
 

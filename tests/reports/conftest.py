@@ -14,7 +14,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import snapshots
+import trace_servers
+from logged import Logged
 from pages import open_page, settle, wait
+from trace_servers import TraceServer
 
 from etl import snapshot
 from reports import build
@@ -95,3 +98,33 @@ def tab(opened):
     # a fragment of which the page knows no part: the first view
     opened.evaluate("location.hash = `first=${performance.now()}`")
     settle(opened)
+
+
+@pytest.fixture
+def no_servers(monkeypatch, tmp_path):
+    """A machine on which W&B is not set up, whatever this one is."""
+    for name in list(os.environ):
+        if name.startswith(("WANDB_", "WEAVE_", "WF_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+
+@pytest.fixture
+def logged(tmp_path, capsys, no_servers):
+    """A project of two logged runs, and its first snapshot."""
+    project = Logged(tmp_path / "data")
+    project.log("d4", 0.25)
+    project.log("d8", 0.5, depth=8)
+    project.first = project.sync(capsys)
+    return project
+
+
+@pytest.fixture(scope="session")
+def weave_servers(tmp_path_factory):
+    """Two Weave trace servers."""
+    trace_servers.required()
+    both = [TraceServer(tmp_path_factory.mktemp(name)).start() for name in ("one", "two")]
+    yield [server.wait() for server in both]
+    for server in both:
+        server.kill()

@@ -1,0 +1,88 @@
+// What changes often goes past plotly: its react makes every trace of a scene anew and parses a
+// colour of text for each vertex. This reaches into the gl3d scene of the vendored bundle, whose
+// hash is checked; a react, or a resize, afterwards finds the same in plotly's own data.
+
+const glOf = (chart) => plotOf(chart)._fullLayout.scene._scene;
+
+const shades = new Map(); // a colour as text -> as four shares
+function shade(text) {
+  if (!shades.has(text)) {
+    const parts = text[0] === '#' ? channels(text) : text.match(/\d+/g).map(Number);
+    shades.set(text, [...parts.slice(0, 3).map((part) => part / 255), 1]);
+  }
+  return shades.get(text);
+}
+
+// A trace's vertices in the scene's own space.
+function positions({ x, y, z }, { fullSceneLayout, dataScale }) {
+  const logs = ['x', 'y', 'z'].map((axis) => fullSceneLayout[`${axis}axis`].type === 'log');
+  const [a, b, c] = [x, y, z].map((values, i) => {
+    const scaled = new Float64Array(values.length);
+    for (let k = 0; k < scaled.length; k++) scaled[k] = (logs[i] ? Math.log10(values[k]) : values[k]) * dataScale[i];
+    return scaled;
+  });
+  return Array.from(a, (value, k) => [value, b[k], c[k]]);
+}
+
+function keep(target, plotly) {
+  for (const axis of ['x', 'y', 'z']) target[axis] = plotly[axis];
+  for (const part of ['line', 'marker']) if (plotly[part]) target[part] = { ...target[part], ...plotly[part] };
+}
+
+// Put new vertices or colours into one trace of a drawn scene.
+function updateTrace(chart, place, plotly) {
+  const plot = plotOf(chart);
+  const gl = glOf(chart);
+  const full = plot._fullData[place];
+  keep(plot.data[place], plotly);
+  keep(full, plotly);
+  const made = gl.traces[full.uid];
+  if (!made) return; // not visible
+  if (full.mode !== 'lines' || !made.linePlot) {
+    made.update(full);
+    return;
+  }
+  const { color, width } = full.line;
+  made.data = full;
+  made.dataPoints = positions(full, gl);
+  made.linePlot.update({
+    position: made.dataPoints,
+    color: typeof color === 'string' ? shade(color) : color.map(shade),
+    lineWidth: width,
+    opacity: full.opacity,
+    connectGaps: false,
+  });
+}
+
+const redrawScene = (chart) => glOf(chart).glplot.redraw();
+
+function updateRows(chart) {
+  const scene = scenes.get(chart.key);
+  scene.traces = resolvedTraces(chart);
+  scene.traces.forEach(({ plotly }, place) => updateTrace(chart, place, plotly));
+  redrawScene(chart);
+  sayDrawn(chart);
+}
+
+function updateColours(chart) {
+  const { colours } = colourOf(chart);
+  scenes.get(chart.key).traces.forEach(({ plotly, at }, place) => {
+    const { colour } = chart.traces[place];
+    if (!colour) return;
+    plotly[colour] = { ...plotly[colour], color: vertexColours(at, colours) };
+    updateTrace(chart, place, plotly);
+  });
+  redrawScene(chart);
+  showLegend(chart, colourOf(chart));
+}
+
+// Only the traces of what is pointed at or pinned.
+function updateLit(chart) {
+  const scene = scenes.get(chart.key);
+  chart.traces.forEach((trace, place) => {
+    if (trace.only !== 'highlight') return;
+    scene.traces[place] = resolveTrace(trace, optionsOf(chart), []);
+    updateTrace(chart, place, scene.traces[place].plotly);
+  });
+  redrawScene(chart);
+}
