@@ -19,6 +19,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/lint_js.py
 
 bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/log_speed.py

@@ -36,7 +36,6 @@ function short(value) {
   return number(Number(value.toPrecision(3)));
 }
 
-const escaped = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
 
 const LONGEST_NAME = 120;
 const clipped = (text) => (text.length > LONGEST_NAME ? `${text.slice(0, LONGEST_NAME)}…` : text);

@@ -58,7 +58,7 @@ function byCategory(column) {
 function colouring(key) {
   if (key === 'stage') return { kind: 'stage', title: 'stage', colours: stageColours() };
   const column = report.columns[key];
-  if (!column) return { kind: 'none', title: key, colours: new Array(RUNS).fill(ink('none')) };
+  if (!column) return { kind: 'none', title: key, colours: Array.from({ length: RUNS }, () => ink('none')) };
   return column.numeric ? byNumber(column) : byCategory(column);
 }
 

@@ -41,7 +41,7 @@ function multiples(step, low, high) {
 }
 
 const DECIMAL_UNITS = [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']];
-const digitsOf = (step) => Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)) + (/^2\.5/.test(step.toPrecision(2)) ? 1 : 0);
+const digitsOf = (step) => Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)) + (step.toPrecision(2).startsWith('2.5') ? 1 : 0);
 
 // As many digits for one as for all, or the reader would have to compare them.
 function evenly(values, step) {
@@ -90,24 +90,11 @@ function durationTicks([low, high], most) {
   return values.map((value) => ({ value, text: value === 0 ? '0' : `${stripped(grouped(value / size, digitsOf(step)))} ${unit}` }));
 }
 
-function duration(seconds) {
-  const [size, unit] = TIME_UNITS.find(([least]) => Math.abs(seconds) >= least * 1.5) || TIME_UNITS[3];
-  return `${number(Number((seconds / size).toPrecision(4)))} ${unit}`;
-}
-
 function ticksOf(axis, range, most) {
   if (axis.type === 'category') return axis.categories.map((text, value) => ({ value, text }));
   if (axis.type === 'log') return logTicks(range, most);
   if (axis.type === 'duration') return durationTicks(range, most);
   return linearTicks(range, most);
-}
-
-// One value of an axis in words.
-function onAxis(axis, value) {
-  if (axis.type === 'category') return axis.categories[Math.round(value)];
-  if (axis.type === 'duration') return duration(value);
-  const text = number(value, Number.isInteger(value) && Math.abs(value) < 1e15 ? 'int' : 'g');
-  return axis.unit ? `${text} ${axis.unit}` : text;
 }
 
 const axisTitle = ({ title, unit, type }) => [unit ? `${title} (${unit})` : title, type === 'log' ? 'log' : ''].filter(Boolean).join(', ');

@@ -93,7 +93,7 @@ function apart(ticks, scale, room) {
 }
 
 function drawAxes({ axes, scales: { x, y }, box, grid, words, spec, yTitle, options }, xTicks, yTicks) {
-  const { left, right, top, bottom, width, height } = box;
+  const { left, right, bottom, width, height } = box;
   const text = (content, at, more = {}) => svgElement('text', { ...at, ...more }, content);
   const rules = yTicks.map(({ value }) => svgElement('line', { x1: left, x2: right, y1: y.to(value), y2: y.to(value) }));
   const feet = xTicks.map(({ value }) => svgElement('line', { class: 'foot', x1: x.to(value), x2: x.to(value), y1: bottom, y2: bottom + 4 }));

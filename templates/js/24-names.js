@@ -69,7 +69,7 @@ function nameOf({ run, place, value, at }, box, { chosen, faded, colour }) {
 }
 
 // Beside markers, where there is room: a name that would touch another or leave is left out.
-function namesBeside(panel, ends, { chosen, colours }) {
+function namesBeside(panel, ends, chosen) {
   const taken = [];
   const words = [];
   for (const { run, place } of ends) {
@@ -95,7 +95,7 @@ function drawNames(panel, chosen, colours) {
   const most = Math.min(MOST_NAMES, Math.floor((box.bottom - box.top) / NAME_HEIGHT));
   const named = [...first, ...turns.filter(atEdge)].slice(0, most);
   if (!box.named) {
-    panel.words.replaceChildren(...(box.width > 340 ? namesBeside(panel, named.filter(({ marks }) => marks), { chosen, colours }) : []));
+    panel.words.replaceChildren(...(box.width > 340 ? namesBeside(panel, named.filter(({ marks }) => marks), chosen) : []));
     return;
   }
   spreadOut(named, box);

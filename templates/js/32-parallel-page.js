@@ -80,7 +80,7 @@ function makeParallel(chart) {
   const view = { chart, plot, field, base, over, axes };
   byId(`chart-${chart.key}`).querySelector('.reset').addEventListener('click', () => {
     const zoom = Object.fromEntries(Object.entries(state.zoom).filter(([key]) => !key.startsWith(`${chart.key}/`)));
-    const { order, ...options } = state.options[chart.key];
+    const { order: _order, ...options } = state.options[chart.key];
     change({ zoom, options: { ...state.options, [chart.key]: options } });
   });
   listenToParallel(view);
