@@ -76,7 +76,8 @@ METRICS: dict[str, Metric] = {
     "sequence_length": Metric("tokens", None, "reward", "mean length of the samples of one step"),
 }
 
-# What random answers score, as nanochat's chat_eval subtracts it: four choices, or free text.
+# What random answers score, as nanochat's chat_eval subtracts it: four choices, or free text. An
+# aggregate is a mean of accuracies that this was subtracted from, so there chance is 0.
 CHANCE: dict[str, float] = {
     "mmlu_acc": 0.25,
     "arc_easy_acc": 0.25,
@@ -84,6 +85,10 @@ CHANCE: dict[str, float] = {
     "gsm8k_acc": 0.0,
     "humaneval_acc": 0.0,
     "spellingbee_acc": 0.0,
+    "core_metric": 0.0,
+    "base_eval/core_metric": 0.0,
+    "chatcore_metric": 0.0,
+    "chatcore_spellingbee_metric": 0.0,
 }
 
 # What others commonly log. Their loss may be of any kind, so its unit is not known; and the same

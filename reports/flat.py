@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from reports import theme, words
 from reports.charts.scaling import frontier
@@ -21,7 +22,8 @@ from reports.gather import Report
 from reports.resolver import At, Floats, Resolver, table_of, vertices
 
 SMOOTHING = 0.6  # the page's first view
-MEASURE = 250  # of the axis's whole length, as in series.js
+MEASURE = 500  # of the axis's whole length, as in series.js
+MEDIAN_OF = 5  # points
 TOP, BOTTOM, LEFT, RIGHT = 0.97, 0.06, 0.0, 0.98  # of the paper
 
 
@@ -191,19 +193,38 @@ def _span(x: Floats) -> float:
 
 
 def _smooth(trace: Json, span: float) -> list[Json]:
-    """Return what was logged, thin, and over it an exponential mean along x."""
-    strength = math.sqrt(SMOOTHING)
-    total, weight, before = 0.0, 0.0, math.nan
-    smooth = np.full(len(trace["x"]), math.nan)
-    for place, (x, y) in enumerate(zip(trace["x"], trace["y"], strict=True)):
-        if not (math.isfinite(x) and math.isfinite(y)):
-            total, weight, before = 0.0, 0.0, math.nan
-            continue
-        gone = 1.0 if math.isnan(before) else strength ** ((x - before) / (span or 1.0) * MEASURE)
-        total, weight, before = total * gone + y, weight * gone + 1.0, x
-        smooth[place] = total / weight
+    """Return what was logged, thin, and over it a mean of medians that fades on both sides."""
+    x, logged = (np.asarray(trace[axis], float) for axis in ("x", "y"))
+    y = _medians(logged)
+    ahead, back = _faded(x, y, span), _faded(x[::-1], y[::-1], span)
+    sums, weights = (a + b[::-1] for a, b in zip(ahead, back, strict=True))
+    smooth = (sums - y) / (weights - 1)  # its own value came twice
     thin = {**trace, "opacity": 0.3, "line": trace["line"] | {"width": 1}}
     return [thin, {**trace, "y": smooth}]
+
+
+def _medians(values: Floats) -> Floats:
+    """Return the running medians of each stretch between two gaps."""
+    own = pl.Series(values, nan_to_null=True)
+    stretch = own.is_null().rle_id()
+    median = pl.col("value").rolling_median(MEDIAN_OF, min_samples=1, center=True).over("stretch")
+    return pl.DataFrame({"value": own, "stretch": stretch}).select(median).to_series().to_numpy()
+
+
+def _faded(x: Floats, y: Floats, span: float) -> tuple[Floats, Floats]:
+    """Return at each point the faded sum of those before it, and their weight; none at a gap."""
+    strength = math.sqrt(SMOOTHING)
+    sums, weights = np.full_like(x, math.nan), np.full_like(x, math.nan)
+    total, weight, before = 0.0, 0.0, math.nan
+    for place, (at, value) in enumerate(zip(x.tolist(), y.tolist(), strict=True)):
+        if not (math.isfinite(at) and math.isfinite(value)):
+            total, weight, before = 0.0, 0.0, math.nan
+            continue
+        away = abs(at - before) / (span or 1.0) * MEASURE
+        gone = 1.0 if math.isnan(before) else strength**away
+        total, weight, before = total * gone + value, weight * gone + 1.0, at
+        sums[place], weights[place] = total, weight
+    return sums, weights
 
 
 def parallel_axes(report: Report, chart: Chart, resolver: Resolver, of_runs: Sequence[str]) -> Json:

@@ -46,7 +46,7 @@ def curves(facts: Facts, axes: Axes, found: Results, rows: Mapping[str, Rows]) -
             Option("loss", "Loss", tuple((name, metric.name) for name, metric in losses.items())),
             Option("scale", "Scale", (("log", "log"), ("linear", "linear"))),
         ),
-        notes=tuple(_note(loss, rows[loss]) for loss in losses),
+        notes=(*(_note(loss, rows[loss]) for loss in losses), *([plane.SMOOTHED] if rows else [])),
         absent=tuple(a for loss in losses for a in _absent(facts, loss, rows[loss])),
         shown=tuple(Shown(table, (loss,), ("loss", loss)) for loss, table in tables.items()),
         counts=_counts(rows),

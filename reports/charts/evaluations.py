@@ -34,6 +34,7 @@ def evaluations(facts: Facts, found: Results) -> Chart:
         "",
         "category",
         categories=[BRIEF.get(theme.STAGES[s], theme.STAGES[s]) for s in stages],
+        stages=stages,
     )
     return Chart(
         key="evaluations",

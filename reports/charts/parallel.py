@@ -27,6 +27,7 @@ def parallel(facts: Facts, axes: Axes, found: Results) -> Chart:
     """Return the chart of the config keys that vary most and the results that most runs have."""
     asked = _asked(found)
     reached = _reached(axes, found)
+    own = _own(axes, found)
     columns = [*asked, *reached]
     full = [run for run in facts.runs if _amount(columns, run.index) >= 2]
     return Chart(
@@ -39,7 +40,7 @@ def parallel(facts: Facts, axes: Axes, found: Results) -> Chart:
         tables={},
         traces=(),
         layout={"dimensions": [_dimension(column, result=column in reached) for column in columns]},
-        colour="accuracy" if "accuracy" in found.columns else "stage",
+        colour=max(reached, key=lambda c: (_known(c), c.key == own)).key if reached else "stage",
         notes=(
             Note(
                 "A run without a value has no line there: it goes on at the next axis it has."
@@ -67,12 +68,19 @@ def _asked(found: Results) -> list[Column]:
 
 
 def _reached(axes: Axes, found: Results) -> list[Column]:
-    wanted = ["loss", "bpb", *(m.name for m in axes.benchmarks), "core_metric", "accuracy"]
+    own = _own(axes, found)
+    wanted = ["loss", "bpb", *(m.name for m in axes.benchmarks), "core_metric", own]
     known = [found.columns[key] for key in dict.fromkeys(wanted) if key in found.columns]
     kept = [column for column in known if _tells(column)]
-    kept.sort(key=lambda c: (c.key not in ("bpb", "accuracy"), -_known(c)))
+    kept.sort(key=lambda c: (c.key not in ("bpb", own), -_known(c)))
     chosen = kept[:MOST_REACHED]
     return sorted(chosen, key=lambda c: wanted.index(c.key))
+
+
+def _own(axes: Axes, found: Results) -> str:
+    """Return the column that says how good a run is; of one metric it is that metric's."""
+    alone = axes.accuracies[0] if len(axes.accuracies) == 1 else ""
+    return alone if alone in found.columns else "accuracy"
 
 
 def _known(column: Column) -> int:

@@ -44,9 +44,11 @@ def performance(
         },
         colour="stage",
         options=(Option("metric", "Metric", tuple((m.name, m.label) for m in rows)),),
-        notes=tuple(_note(metric, r, timed=metric in machine) for metric, r in rows.items()),
-        absent=tuple(a for metric, r in rows.items() for a in _absent(facts, metric, r))
-        or tuple(Absent(run.index, "nothing measured") for run in facts.runs),
+        notes=(
+            *(_note(metric, r, timed=metric in machine) for metric, r in rows.items()),
+            *([plane.SMOOTHED] if rows else []),
+        ),
+        absent=tuple(_absent(facts, rows)),
         shown=tuple(
             Shown(tables[metric.name], (metric.name,), ("metric", metric.name)) for metric in rows
         ),
@@ -96,14 +98,19 @@ def _note(metric: Metric, rows: Rows, *, timed: bool) -> Note:
     return Note(f"{text}.", ("metric", metric.name))
 
 
-def _absent(facts: Facts, metric: Metric, rows: Rows) -> list[Absent]:
-    drawn = set(rows.frame["run"].unique().to_list())
-    when = ("metric", metric.name)
-    return [
-        Absent(run.index, f"no {metric.label}", when)
-        for run in facts.runs
-        if run.index not in drawn
-    ]
+def _absent(facts: Facts, rows: Mapping[Metric, Rows]) -> list[Absent]:
+    if not rows:
+        return [Absent(run.index, "nothing measured") for run in facts.runs]
+    absent = []
+    for metric, measured in rows.items():
+        drawn = set(measured.frame["run"].unique().to_list())
+        when = ("metric", metric.name)
+        absent += [
+            Absent(run.index, f"no {metric.label}", when)
+            for run in facts.runs
+            if run.index not in drawn
+        ]
+    return absent
 
 
 def _summary(metrics: Sequence[Metric]) -> str:

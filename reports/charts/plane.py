@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from reports.charts.spec import Json, by, col
+from reports.charts.spec import Json, Note, by, col
 from reports.results import Results
 
 X_AXES: dict[str, Json] = {
@@ -27,6 +27,11 @@ X_AXES: dict[str, Json] = {
     "flops": {"title": "training compute", "unit": "FLOPs", "type": "linear"},
     "time": {"title": "training time", "unit": "", "type": "duration"},
 }
+
+SMOOTHED = Note(
+    "Thin is what was logged; bold is a mean of running medians that fades away on both sides, as"
+    " far as the smoothing reaches."
+)
 
 
 def axis(title: object, unit: object = "", kind: object = "linear", **more: Any) -> Json:

@@ -41,7 +41,7 @@ function multiples(step, low, high) {
 }
 
 const DECIMAL_UNITS = [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']];
-const digitsOf = (step) => Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)) + (step.toPrecision(2).startsWith('2.5') ? 1 : 0);
+const digitsOf = (step) => Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)) + (step.toExponential(1).startsWith('2.5') ? 1 : 0);
 
 // As many digits for one as for all, or the reader would have to compare them.
 function evenly(values, step) {

@@ -97,24 +97,49 @@ function measure(found, { run, from, to, xs, ys }, types, widens) {
   }
 }
 
-// An exponential mean over the axis, not over the points, which may lie thick here and thin there:
-// at the same setting it smooths a run of a hundred points as it smooths one of ten thousand.
-const MEASURE = 250; // of the axis's whole length: at 0.6 a logged line reads as one
-function smoothed({ table, xs, ys, names, pieces }, [low, high]) {
+// A mean that fades away on both sides, so that it neither lags nor leads, of running medians: what
+// was thinned has kept its extremes, and a mean of them alone would lean to them. It fades over the
+// axis and not over the points, which may lie thick here and thin there.
+const MEASURE = 500; // of the axis's whole length: at 0.6 a logged line reads as one
+const MEDIAN_OF = 5; // points
+
+function smoothed({ xs, ys, names, table, pieces }, [low, high]) {
   const strength = Math.min(Math.sqrt(state.smooth), 0.999);
+  const faded = (distance) => strength ** ((Math.abs(distance) / (high - low || 1)) * MEASURE);
+  const middle = worked(table, `median of ${names[1]}`, '', () => medians(ys, piecesOf(table)));
   return worked(table, names.join(), [state.smooth, low, high].join(), () => {
-    const out = new Float64Array(ys.length).fill(NaN);
+    const sums = new Float64Array(ys.length);
+    const weights = new Float64Array(ys.length);
     for (const { from, to } of pieces) {
-      let [sum, weight, before] = [0, 0, NaN];
-      for (let row = from; row < to; row++) {
-        if (!Number.isFinite(xs[row]) || !Number.isFinite(ys[row])) continue;
-        const fading = Number.isNaN(before) ? 1 : strength ** (((xs[row] - before) / (high - low || 1)) * MEASURE);
-        sum = sum * fading + ys[row];
-        weight = weight * fading + 1;
-        before = xs[row];
-        out[row] = sum / weight;
-      }
+      addFaded(sums, weights, xs, middle, { first: from, end: to, step: 1, faded });
+      addFaded(sums, weights, xs, middle, { first: to - 1, end: from - 1, step: -1, faded });
     }
-    return out;
+    return sums.map((sum, row) => (sum - middle[row]) / (weights[row] - 1)); // its own came twice
   });
+}
+
+function medians(values, pieces) {
+  const reach = MEDIAN_OF >> 1;
+  const out = new Float64Array(values.length);
+  for (const { from, to } of pieces) {
+    for (let row = from; row < to; row++) {
+      const near = values.slice(Math.max(from, row - reach), Math.min(to, row + reach + 1)).sort();
+      const half = near.length >> 1;
+      out[row] = near.length % 2 ? near[half] : (near[half - 1] + near[half]) / 2;
+    }
+  }
+  return out;
+}
+
+function addFaded(sums, weights, xs, ys, { first, end, step, faded }) {
+  let [sum, weight, before] = [0, 0, NaN];
+  for (let row = first; row !== end; row += step) {
+    if (!Number.isFinite(xs[row]) || !Number.isFinite(ys[row])) continue;
+    const share = Number.isNaN(before) ? 1 : faded(xs[row] - before);
+    sum = sum * share + ys[row];
+    weight = weight * share + 1;
+    before = xs[row];
+    sums[row] += sum;
+    weights[row] += weight;
+  }
 }

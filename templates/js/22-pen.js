@@ -4,14 +4,14 @@ const FAR = 1e5; // pixels: beyond that a canvas loses its way
 
 const placed = (scale, value) => Math.min(FAR, Math.max(-FAR, scale.to(value)));
 
-// One line. Where many vertices share a column of pixels only that column's least, greatest and
+// One line. Where many vertices share a column of half a pixel only that column's least, greatest and
 // last are drawn: the picture is the same, and 60,000 vertices are drawn within a frame.
 function traceLine(pen, { from, to }, xs, ys, { x, y }) {
   let open = false; // whether the pen is on the paper
   let before = -1; // the last vertex on the left of the view
   let column = { at: NaN, count: 0 };
   const leave = () => {
-    if (column.count > 1) for (const place of [column.low, column.high, column.last]) pen.lineTo(column.at + 0.5, place);
+    if (column.count > 1) for (const place of [column.low, column.high, column.last]) pen.lineTo(column.at / 2 + 0.25, place);
     column = { at: NaN, count: 0 };
   };
   for (let row = from; row < to; row++) {
@@ -31,7 +31,7 @@ function traceLine(pen, { from, to }, xs, ys, { x, y }) {
       pen.moveTo(...start);
       pen.lineTo(px, py); // of a single vertex: a dot
       open = true;
-    } else if (Math.floor(px) === column.at) {
+    } else if (Math.floor(px * 2) === column.at) {
       column.low = Math.min(column.low, py);
       column.high = Math.max(column.high, py);
       column.last = py;
@@ -39,7 +39,7 @@ function traceLine(pen, { from, to }, xs, ys, { x, y }) {
     } else {
       leave();
       pen.lineTo(Math.min(px, FAR), py);
-      column = { at: Math.floor(px), low: py, high: py, last: py, count: 1 };
+      column = { at: Math.floor(px * 2), low: py, high: py, last: py, count: 1 };
     }
     if (px > x.end) break;
   }

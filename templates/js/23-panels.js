@@ -45,12 +45,18 @@ function fitCanvas(canvas, width, height) {
   return pen;
 }
 
+// A level is in view unless all that is drawn would be pressed together for it.
+function withLevels([low, high], lines) {
+  const near = lines.map(({ y }) => y).filter((y) => Math.max(low - y, y - high) <= 1.2 * (high - low));
+  return [Math.min(low, ...near), Math.max(high, ...near)];
+}
+
 // What is visible of an axis: what the reader has zoomed to, else everything that is drawn.
 function rangeOf(panel, which, axis, found) {
   const zoomed = state.zoom[panel.key]?.[which];
   if (zoomed && (axis.type !== 'log' || zoomed[0] > 0)) return zoomed;
   if (axis.type === 'category') return [-0.5, axis.categories.length - 0.5];
-  const [low, high] = found[which];
+  const [low, high] = which === 'y' ? withLevels(found.y, panel.spec.lines) : found.x;
   if (axis.range) return axis.range;
   if (low > high) return axis.type === 'log' ? [1, 10] : [0, 1];
   const lines = which === 'x' && !panel.series.some((one) => one.marks && one.trace.role === 'data');
@@ -74,7 +80,7 @@ function layOut(panel, options) {
   const named = panel.series.some(({ trace, marks }) => trace.labels && !marks) && width > 460;
   const gutter = named ? Math.min(MOST_GUTTER, width * 0.24) : 14;
   const right = width - gutter;
-  const xTicks = ticks('x', Math.max(2, Math.round((right - left) / 85)));
+  const xTicks = ticks('x', Math.max(2, Math.round((right - left) / 70)));
   panel.box = { width, height, left, right, top, bottom, named };
   panel.scales = { x: axisScale(axes.x.type, ranges.x, left, right), y: axisScale(axes.y.type, ranges.y, bottom, top) };
   drawAxes(panel, xTicks, yTicks);
@@ -99,19 +105,27 @@ function drawAxes({ axes, scales: { x, y }, box, grid, words, spec, yTitle, opti
   const feet = xTicks.map(({ value }) => svgElement('line', { class: 'foot', x1: x.to(value), x2: x.to(value), y1: bottom, y2: bottom + 4 }));
   const floor = svgElement('line', { class: 'foot', x1: left, x2: right, y1: bottom, y2: bottom });
   const ups = yTicks.map((tick) => text(tick.text, { x: left - 8, y: y.to(tick.value) + 4, 'text-anchor': 'end' }));
+  const under = axes.x.stages ? 31 : 17;
   const along = apart(xTicks, x, width).map((tick) => {
     const half = widthOf(tick.text) / 2;
-    return text(tick.text, { x: Math.max(half, Math.min(x.to(tick.value), width - half)), y: bottom + 17, 'text-anchor': 'middle' });
+    return text(tick.text, { x: Math.max(half, Math.min(x.to(tick.value), width - half)), y: bottom + under, 'text-anchor': 'middle' });
   });
-  const levels = resolved(spec.lines, options).filter((line) => inRange(line.y, y.range));
-  const marks = levels.flatMap((line) => [
-    svgElement('line', { class: 'level', x1: left, x2: right, y1: y.to(line.y), y2: y.to(line.y) }),
-    text(line.text, { x: right, y: y.to(line.y) - 4, 'text-anchor': 'end' }, { class: 'level' }),
-  ]);
+  const icons = (axes.x.stages || []).map((stage, at) => {
+    const name = `#symbol-${report.stages.symbols[stage]}`;
+    return svgElement('use', { href: name, class: `stage-${stage}`, x: x.to(at) - 5, y: bottom + 7, width: 10, height: 10 });
+  });
+  const marks = resolved(spec.lines, options).flatMap((line) => {
+    if (!inRange(line.y, y.range)) {
+      const [at, where] = line.y < y.range[0] ? [bottom - 5, 'below'] : [top + 10, 'above'];
+      return [text(`${line.text}, ${where}`, { x: right, y: at, 'text-anchor': 'end' })];
+    }
+    const level = svgElement('line', { class: 'level', x1: left, x2: right, y1: y.to(line.y), y2: y.to(line.y) });
+    return [level, text(line.text, { x: right, y: y.to(line.y) - 4, 'text-anchor': 'end' })];
+  });
   const name = axes.x.type === 'category' ? '' : axisTitle(axes.x);
   const title = text(name, { x: right, y: height - 3, 'text-anchor': 'end' }, { class: 'axis-title' });
   for (const svg of [grid, words]) svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
-  grid.replaceChildren(...rules, floor, ...feet, ...ups, ...along, ...marks, title);
+  grid.replaceChildren(...rules, floor, ...feet, ...ups, ...along, ...icons, ...marks, title);
   yTitle.textContent = axisTitle(axes.y);
 }
 
