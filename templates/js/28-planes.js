@@ -114,3 +114,5 @@ function startPlanes() {
   listen(['shown', 'colours', 'options', 'zoom', 'x', 'smooth', 'at', 'theme'], redrawPlanes);
   listen(['highlight', 'pins', 'baseline'], relightPlanes);
 }
+
+atlas.planes = drawnPlanes;
