@@ -49,7 +49,9 @@ def frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     return made.sort(schema.SORT[table], nulls_last=True)
 
 
-def write(data: Path, name: str, tables: Mapping[str, Sequence[Row]]) -> tuple[Project, str]:
+def write(
+    data: Path, name: str, tables: Mapping[str, Sequence[Row]], previous: str | None = None
+) -> tuple[Project, str]:
     """Write *tables* as the latest snapshot of project *name* and return both."""
     project = locate(name, data)
     tables = {"summary": summary(tables.get("history", ())), **tables}
@@ -79,6 +81,7 @@ def write(data: Path, name: str, tables: Mapping[str, Sequence[Row]]) -> tuple[P
         history=kinds,
         inputs=({"path": "runs/a.jsonl", "kind": "hooks", "status": "read"},),
         versions={"runatlas": "0"},
+        previous=previous,
     )
     snapshot.write_manifest(project, manifest)
     snapshot.point_to(project, identity)
