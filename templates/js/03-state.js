@@ -28,7 +28,7 @@ const firstView = () => ({
   options: Object.fromEntries(
     report.charts.map(({ key, options }) => [
       key,
-      Object.fromEntries(options.map((option) => [option.key, option.choices[0][0]])),
+      Object.fromEntries(options.map((option) => [option.key, option.choices[0]?.[0] ?? ''])),
     ]),
   ),
   zoom: {}, // chart -> { x: [low, high], y: [low, high] }
