@@ -5,9 +5,9 @@ let detailsPromise = null;
 
 async function unpackDetails() {
   const bytes = await gunzip(bytesOf(byId('details').textContent));
-  const document = JSON.parse(new TextDecoder().decode(bytes));
-  const columns = await decode(byId('details-data').textContent, document.index);
-  return { ...document, tables: { summary: {}, telemetry: {}, ...columns } };
+  const told = JSON.parse(new TextDecoder().decode(bytes));
+  const columns = await decode(byId('details-data').textContent, told.index);
+  return { ...told, tables: { summary: {}, telemetry: {}, ...columns } };
 }
 
 const loadDetails = () => (detailsPromise ||= unpackDetails());

@@ -16,12 +16,12 @@ function dataTable(caption, heads, rows) {
   return element('div', 'frame', table);
 }
 
-function part(title, ...children) {
+function sheetPart(title, ...children) {
   return element('section', 'part', element('h3', '', title), ...children);
 }
 
-const fine = (text) => element('p', 'fine', text);
-const value = (it, form) => (it === null || it === undefined || it === '' ? '–' : number(it, form));
+const finePrint = (text) => element('p', 'fine', text);
+const orDash = (it, form) => (it === null || it === undefined || it === '' ? '–' : number(it, form));
 
 function runLink(run) {
   const link = element('a', '', bdi(clipped(report.runs.name[run])));
@@ -63,8 +63,8 @@ function factsPart(details, run) {
     ['Script', script],
     ['Group', group],
     ['Job type', job],
-    ['Points', value(cellOf('points', run), 'int')],
-    ['Last step', value(cellOf('steps', run), 'int')],
+    ['Points', orDash(cellOf('points', run), 'int')],
+    ['Last step', orDash(cellOf('steps', run), 'int')],
     ['Tags', tagsOf(tags)],
     ['Notes', notes],
   ]);
@@ -80,7 +80,7 @@ function kinPart(run) {
     ['Began from', line.length ? element('span', 'line', ...line.map(runLink)) : elsewhere && `${elsewhere}, not in this snapshot`],
     ['Went on as', children.length ? element('span', 'line', ...children.map(runLink)) : null],
   ];
-  return items.some(([, text]) => text) ? [part('Lineage', definitions(items))] : [];
+  return items.some(([, text]) => text) ? [sheetPart('Lineage', definitions(items))] : [];
 }
 
 function segmentsPart(details, run) {
@@ -88,17 +88,17 @@ function segmentsPart(details, run) {
   if (!rows.length) return [];
   const heads = [['Segment', 'text'], ['Rank'], ['Started (UTC)', 'text'], ['Went on from'], ['Steps'], ['Points'], ['End', 'text']];
   const table = rows.map(([segment, rank, started, resume, first, last, points, state, exit, abandoned]) => [
-    value(segment, 'int'),
-    value(rank, 'int'),
+    orDash(segment, 'int'),
+    orDash(rank, 'int'),
     started ?? '–',
-    value(resume, 'int'),
+    orDash(resume, 'int'),
     first === null ? '–' : `${grouped(first, 0)}–${grouped(last, 0)}`,
-    value(points, 'int'),
+    orDash(points, 'int'),
     [state ?? 'unknown', exit === null ? '' : `exit ${exit}`, abandoned === null ? '' : `replaced from step ${grouped(abandoned, 0)}`]
       .filter(Boolean)
       .join(', '),
   ]);
-  return [part('Segments', dataTable('Segments', heads, table))];
+  return [sheetPart('Segments', dataTable('Segments', heads, table))];
 }
 
 function summaryPart(details, run) {
@@ -125,15 +125,15 @@ function summaryPart(details, run) {
     ];
   });
   const left = details.left.summary;
-  const notes = left ? [fine(`${grouped(left, 0)} more results of the project found no room here: select * from summary.`)] : [];
-  return [part('Results', dataTable('Results', heads, table), fine('The better end is set in bold, where the better direction is known.'), ...notes)];
+  const notes = left ? [finePrint(`${grouped(left, 0)} more results of the project found no room here: select * from summary.`)] : [];
+  return [sheetPart('Results', dataTable('Results', heads, table), finePrint('The better end is set in bold, where the better direction is known.'), ...notes)];
 }
 
 const FILTER_FROM = 25; // settings from which a search among them helps
 
 function settingsPart(details, run) {
   const settings = settingsOf(details, run);
-  if (!settings.length) return [part('Config', fine('No source of this run states a config.'))];
+  if (!settings.length) return [sheetPart('Config', finePrint('No source of this run states a config.'))];
   const inherited = new Map(rowsOf(details, details.inherited.map(([of, key, whose]) => [of, [key], [whose]]), run));
   const resolved = settings.some(([, { effective }]) => effective !== undefined);
   const heads = [['Key', 'text'], ['Asked', 'text'], ...(resolved ? [['Came of it', 'text']] : [])];
@@ -142,10 +142,10 @@ function settingsPart(details, run) {
   );
   const table = dataTable('Config', heads, rows);
   const children = [table];
-  if (inherited.size) children.push(fine(`From its parents, for the charts: ${[...inherited].map(([key, whose]) => `${key} (${clipped(whose)})`).join(', ')}.`));
-  if (details.config.left) children.push(fine(`${grouped(details.config.left, 0)} settings of the project found no room here: select * from config.`));
+  if (inherited.size) children.push(finePrint(`From its parents, for the charts: ${[...inherited].map(([key, whose]) => `${key} (${clipped(whose)})`).join(', ')}.`));
+  if (details.config.left) children.push(finePrint(`${grouped(details.config.left, 0)} settings of the project found no room here: select * from config.`));
   if (settings.length >= FILTER_FROM) children.unshift(settingsFilter(table, settings.length));
-  return [part('Config', ...children)];
+  return [sheetPart('Config', ...children)];
 }
 
 function settingsFilter(table, total) {
@@ -161,7 +161,7 @@ function machinePart(details, run) {
   const rows = packedRows(details, 'telemetry', run, ['metric']);
   const versions = rowsOf(details, details.segments.rows, run).map((row) => row.at(-1)).filter(Boolean);
   const parts = [];
-  if (versions.length) parts.push(part('Environment', environment(versions)));
+  if (versions.length) parts.push(sheetPart('Environment', environment(versions)));
   if (rows.length) {
     const heads = [['Measured', 'text'], ['Least'], ['Median'], ['Greatest'], ['Devices']];
     const table = rows.map((row) => {
@@ -169,7 +169,7 @@ function machinePart(details, run) {
       const name = element('span', '', bdi(row.metric), ...(unit ? [' ', element('small', '', unit)] : []));
       return [name, number(row.min), number(row.median), number(row.max), number(row.devices, 'int')];
     });
-    parts.push(part('Machine', dataTable('Machine', heads, table)));
+    parts.push(sheetPart('Machine', dataTable('Machine', heads, table)));
   }
   return parts;
 }
@@ -210,11 +210,11 @@ function originPart(details, run) {
   }
   const explain = element('code', '', `python -m etl.sync --project ${report.project} --explain ${JSON.stringify(clipped(cellOf('id', run)))}`);
   children.push(element('p', 'fine', 'Every file of the run, and why it is taken for it: ', explain));
-  return [part('Where this comes from', ...children)];
+  return [sheetPart('Where this comes from', ...children)];
 }
 
 function consolePart(run) {
   const id = clipped(cellOf('id', run)).replaceAll("'", "''");
   const query = element('code', '', `select text from console where run_id = '${id}' order by segment desc, line desc limit 40`);
-  return [part('Console', element('p', 'fine', 'What a run printed may hold anything, so it is in no snapshot and on no page. In runs.duckdb: ', query))];
+  return [sheetPart('Console', element('p', 'fine', 'What a run printed may hold anything, so it is in no snapshot and on no page. In runs.duckdb: ', query))];
 }
