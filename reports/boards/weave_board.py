@@ -69,14 +69,13 @@ class WeaveBoard:
         board = package.board()
         left_out: list[str] = []
         with self.session.speaking(f"pushing {package.name}"):
-            import weave  # noqa: PLC0415  an extra, and 1.3 s to import
-
             client = self.session.open(project_of(package))
+            import weave  # noqa: PLC0415  an extra, 1.3 s to import, and silent once it is open
+
             later = _later(client, package)
             runs = weave.Dataset(name=f"{package.project}-runs", rows=weave.Table(package.runs()))
             runs_ref = weave.publish(runs)
             ref = weave.publish(_object(package, board, runs), name=board_name(package))
-            client.flush()
             _label(weave, ref, package, left_out)
             if later:
                 left_out.append(f"a later snapshot is there already, {later}: see :{later}")
@@ -90,9 +89,9 @@ class WeaveBoard:
     def read_back(self, receipt: Receipt, package: Package) -> list[str]:
         """Read everything again, and compare each content with the package's bytes."""
         with self.session.speaking(f"reading back {package.name}"):
+            client = self.session.open(project_of(package))
             import weave  # noqa: PLC0415
 
-            client = self.session.open(project_of(package))
             stored = weave.ref(receipt.more["ref"]).get()
             board = package.board()
             wrong = [
@@ -232,7 +231,6 @@ def _lineage(client: Any, package: Package, runs: Any, board: Any) -> None:
 
     traced = weave.op(build, name=BUILD, enable_code_capture=False)
     traced(package.snapshot, runs.uri, {n: sha for n, (sha, _) in sorted(package.files.items())})
-    client.flush()
 
 
 def _build_calls(client: Any, package: Package) -> list[Any]:

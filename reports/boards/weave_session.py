@@ -68,6 +68,10 @@ class Session:
             ours = _environment(self.server)
             self._before = {name: os.environ.get(name) for name in ours}
             os.environ.update(ours)
+            # read when weave is imported: a program that uses us may have done that before
+            from weave.telemetry.trace_sentry import global_trace_sentry  # noqa: PLC0415
+
+            global_trace_sentry._disabled = True  # noqa: SLF001  it has no door for that
 
     @contextmanager
     def speaking(self, what: str) -> Iterator[None]:

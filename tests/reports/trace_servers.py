@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -18,7 +19,8 @@ STARTING_SEC = 90
 
 def required():
     """Skip unless the server's own virtual environment is there."""
-    pytest.importorskip("weave", reason="the weave client is not installed")
+    if importlib.util.find_spec("weave") is None:
+        pytest.skip("the weave client is not installed: pip install '.[weave]'")
     if not PYTHON.exists():
         pytest.skip(f"no Weave trace server at {PYTHON}: make .venv-trace/.ready builds one")
 
