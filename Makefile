@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TORCH ?=
+TRACE ?= .venv-trace
 EXTRAS ?= test
 
 .PHONY: report test lint bench clean
@@ -12,7 +13,7 @@ report: $(VENV)/.base
 	@$(BIN)/python -m etl.sync --project nanochat-mini data/sample || [ $$? -eq 3 ]
 	@$(BIN)/python -m reports.build --project nanochat-mini
 
-test: $(VENV)/.test chromium
+test: $(VENV)/.test chromium $(TRACE)/.ready
 	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.test
@@ -48,6 +49,14 @@ $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $@
 
+# A Weave trace server as W&B last published it, for the tests of boards: 0.5 GB, half a minute.
+$(TRACE)/.ready: tests/trace_server/requirements.txt
+	@echo "installing a Weave trace server for the tests of boards into $(TRACE)" >&2
+	@$(PYTHON) -m venv $(TRACE) && \
+	  $(TRACE)/bin/python -m pip install --quiet --disable-pip-version-check -r $< && touch $@ || \
+	  { rm -rf $(TRACE); \
+	    echo "note: it could not be installed, so the tests of boards are skipped." >&2; }
+
 .PHONY: chromium
 chromium:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
@@ -60,4 +69,4 @@ chromium:
 	  fi
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRACE) .mypy_cache .pytest_cache .ruff_cache .hypothesis
