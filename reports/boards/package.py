@@ -21,7 +21,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -249,10 +249,15 @@ def _fill(draft: Path, project: Project, report: Report) -> None:
     _put(draft, MANIFEST, _text(document))
 
 
+def plotly_figure(report: Report, chart: Chart) -> Json:
+    """Return *chart* as the JSON of a plotly figure in the light theme; a gap is null."""
+    return cast("Json", _plain(figure(report, chart, "light", WIDTH, HEIGHT)))
+
+
 def _chart(draft: Path, project: Project, report: Report, chart: Chart) -> Json:
     name = f"charts/{chart.key}.json"
-    drawn = _plain(figure(report, chart, "light", WIDTH, HEIGHT))
-    _put(draft, name, json.dumps(drawn, sort_keys=True, allow_nan=False).encode())
+    drawn = json.dumps(plotly_figure(report, chart), sort_keys=True, allow_nan=False)
+    _put(draft, name, drawn.encode())
     stills = {}
     for kind in theme.THEMES:
         source = project.reports / f"{report.snapshot}-{chart.key}-{kind}.png"

@@ -309,3 +309,19 @@ def test_a_server_without_tags_and_one_without_weave_are_told_apart(
     assert code == 3
     assert "there is no Weave at that address" in said
     assert "--to wandb" in said
+
+
+def test_the_original_s_functions_are_ops_where_weave_is_on(logged, server, monkeypatch):
+    """The app is a call whose children are the four plots."""
+    from reports import weave_training_visualizer as face
+
+    name = logged.project.name
+    with plain_client(server, monkeypatch, name) as client:
+        app = face.create_complete_visualization_app(name, str(logged.data))
+        client.flush()
+        calls = {call.op_name.split("/")[-1].split(":")[0]: call for call in client.get_calls()}
+
+        parent = calls.pop("create_complete_visualization_app")
+        assert len(calls) == len(app)
+        assert {call.parent_id for call in calls.values()} == {parent.id}
+        assert {call.inputs["project_name"] for call in calls.values()} == {name}
