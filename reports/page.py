@@ -135,7 +135,7 @@ def _document(report: Report, packed: Packed) -> Json:
             "symbols": theme.STAGE_SYMBOLS,
             "colours": theme.STAGE_COLOURS,
         },
-        "ramps": theme.RAMPS,
+        "scales": theme.SCALES,
         "categories": theme.CATEGORIES,
     }
 

@@ -83,6 +83,30 @@ VIRIDIS: tuple[str, ...] = (
 )
 RAMPS: Mapping[str, tuple[str, ...]] = {"light": VIRIDIS[:-1], "dark": VIRIDIS[2:]}
 
+# Perceptual scales that read the same under protan, deutan and tritan vision, trimmed where the
+# card would swallow them; the last one has its middle at the baseline.
+SCALES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "viridis": RAMPS,
+    "cividis": {
+        "light": (
+            *("#00204d", "#00336f", "#39486b", "#575d6d", "#707173"),
+            *("#8a8779", "#a69d75", "#c4b56c", "#e4cf5b"),
+        ),
+        "dark": (
+            *("#39486b", "#575d6d", "#707173", "#8a8779"),
+            *("#a69d75", "#c4b56c", "#e4cf5b", "#ffea46"),
+        ),
+    },
+    "magma": {
+        "light": ("#180f3d", "#440f76", "#721f81", "#9e2f7f", "#cd4071", "#f1605d", "#fd9668"),
+        "dark": ("#721f81", "#9e2f7f", "#cd4071", "#f1605d", "#fd9668", "#feca8d", "#fcfdbf"),
+    },
+    "diverging": {
+        "light": ("#1b4f9c", "#6688bd", "#a9a69e", "#cf8a4a", "#a5470b"),
+        "dark": ("#7fb2ff", "#587cb8", "#696762", "#b97d43", "#ffae5e"),
+    },
+}
+
 CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "light": (
         "#3d35b8",

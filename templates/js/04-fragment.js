@@ -69,7 +69,7 @@ const PARTS = {
   hide: ['hidden', (value) => [...value].sort().map((at) => report.stages.names[at]).join(','), stagesOf],
   sel: ['selected', (value) => (value ? runList(chosenRuns(value)) : ''), selectionOf],
   colour: ['colour', (value) => value, (text) => (text === 'stage' || report.columns[text] ? text : undefined)],
-  scale: ['scale', (value) => value, (text) => oneOf(text, Object.keys(report.ramps.light))],
+  scale: ['scale', (value) => value, (text) => oneOf(text, Object.keys(report.scales))],
   log: ['log', (value) => value, (text) => oneOf(text, ['log', 'linear'])],
   x: ['x', (value) => value, (text) => oneOf(text, ['step', 'tokens', 'flops', 'time'])],
   smooth: ['smooth', (value) => decimal(value, 3), (text) => within(Number(text || NaN), 0, 1)],

@@ -8,6 +8,7 @@ const CONFIG = {
   showSendToCloud: false,
   plotlyServerURL: '',
   doubleClick: 'reset',
+  plotGlPixelRatio: Math.min(2, Math.max(1, devicePixelRatio)), // plotly's own 2 fills four times as many pixels
 };
 
 const SCENES = report.charts.filter(({ kind }) => kind === 'scene');

@@ -29,25 +29,31 @@ function stageItems() {
 
 function rampLegend(colour) {
   const bar = element('span', 'ramp');
-  bar.style.background = `linear-gradient(90deg, ${report.ramps[themeName()].join(',')})`;
-  const ends = [colour.low, colour.middle, colour.high].map((value) => element('span', '', short(value)));
+  bar.style.background = `linear-gradient(90deg, ${colour.ramp.join(',')})`;
+  const ends = colour.ends.map((value) => element('span', '', short(value)));
   const scale = element('span', 'scale', bar, element('span', 'ends', ...ends));
-  const notes = [colour.unit, colour.log ? 'log' : ''].filter(Boolean).join(', ');
+  const notes = [colour.unit, colour.log ? 'log' : '', colour.what && `middle: ${colour.what}`].filter(Boolean).join(', ');
   const title = element('span', 'what', notes ? `${colour.title} (${notes})` : colour.title);
   return [element('li', '', title), element('li', '', scale)];
 }
 
-function swatchItem({ label, colour }) {
+function swatchItem({ label, colour, amount }) {
   const swatch = element('span', 'swatch');
   swatch.style.background = colour;
-  return element('li', '', swatch, element('bdi', '', clipped(label)));
+  const item = element('li', '', swatch, element('bdi', '', clipped(label)));
+  if (amount !== undefined) item.append(element('span', 'what', grouped(amount, 0)));
+  return item;
 }
 
 function colourItems(colour) {
   if (colour.kind === 'stage') return stageItems();
-  if (colour.kind === 'ramp') return rampLegend(colour);
   if (colour.kind === 'none') return [element('li', '', `${colour.title}: not measured`)];
-  return [element('li', '', element('span', 'what', colour.title)), ...colour.items.map(swatchItem)];
+  const title = colour.unit ? `${colour.title} (${colour.unit})` : colour.title;
+  const items =
+    colour.kind === 'ramp' ? rampLegend(colour) : [element('li', '', element('span', 'what', title)), ...colour.items.map(swatchItem)];
+  if (colour.missing) items.push(swatchItem({ label: 'not measured', colour: ink('none'), amount: colour.missing }));
+  if (report.columns[colour.key].numeric) items.push(element('li', '', scaleButton(colour.key)));
+  return items;
 }
 
 function sizeItems({ sizes, sizes_title: title }) {

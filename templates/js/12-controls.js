@@ -22,6 +22,7 @@ function listenToFilter() {
     clearTimeout(timer);
     timer = setTimeout(() => change({ query: box.value }), 150);
   });
+  listenToSuggestions(box, byId('suggestions'));
   listen(['query'], () => {
     if (box.value !== state.query) box.value = state.query;
   });

@@ -10,6 +10,7 @@ async function main() {
   listenToTable();
   listenToSheet();
   listenToKeys();
+  listenToScrubber();
   for (const chart of report.charts) {
     listenToOptions(chart);
     listenToButtons(chart);
