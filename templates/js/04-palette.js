@@ -27,7 +27,7 @@ function stageColours() {
 const isNumber = (value) => typeof value === 'number' && Number.isFinite(value);
 
 // The middle of a diverging scale: what the baseline has, else what half of the runs have.
-function middleOf(finite, values) {
+function scaleMiddle(finite, values) {
   const base = state.baseline >= 0 ? values[state.baseline] : null;
   if (isNumber(base)) return { middle: base, what: 'the baseline' };
   const sorted = [...finite].sort((a, b) => a - b);
@@ -48,7 +48,7 @@ function byNumber(key, column) {
   let middle = log ? Math.sqrt(low * high) : (low + high) / 2;
   let what = '';
   if (name === 'diverging') {
-    ({ middle, what } = middleOf(finite, column.values));
+    ({ middle, what } = scaleMiddle(finite, column.values));
     const reach = Math.max(to - along(middle), along(middle) - from) || 1;
     [from, to] = [along(middle) - reach, along(middle) + reach];
   }

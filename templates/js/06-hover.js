@@ -6,15 +6,6 @@ function shownAs(value, form) {
   return Number.isNaN(value) ? MISSING : number(value, form);
 }
 
-// How far a value is from that of the baseline, in words; '' where there is none to compare with.
-function deltaWords(value, base, form = 'g') {
-  if (typeof value !== 'number' || typeof base !== 'number') return '';
-  const difference = value - base;
-  if (!Number.isFinite(difference)) return '';
-  if (difference === 0) return '±0';
-  return `${difference > 0 ? '+' : '−'}${number(Math.abs(difference), form)}`;
-}
-
 // The declared lines at one row, as [label, words].
 function hoverWordsAt(chart, trace, table, row) {
   const options = optionsOf(chart);

@@ -118,7 +118,7 @@ function watchScenes() {
 function listenToScenes() {
   listen(['shown', 'at'], () => freshenAll('rows'));
   listen(['colours'], (keys) => freshenAll(keys.has('theme') ? 'draw' : 'colours'));
-  listen(['highlight', 'pins'], () => freshenAll('lit'));
+  listen(['highlight', 'pins', 'baseline'], () => freshenAll('lit'));
   systemDark.addEventListener('change', () => state.theme || freshenAll('draw'));
   let options = state.options;
   listen(['options'], () => {

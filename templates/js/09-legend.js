@@ -51,6 +51,8 @@ function colourItems(colour) {
   const title = colour.unit ? `${colour.title} (${colour.unit})` : colour.title;
   const items =
     colour.kind === 'ramp' ? rampLegend(colour) : [element('li', '', element('span', 'what', title)), ...colour.items.map(swatchItem)];
+  const base = state.baseline >= 0 ? report.columns[colour.key].values[state.baseline] : null;
+  if (isNumber(base)) items.push(element('li', '', element('span', 'what', 'baseline'), number(base)));
   if (colour.missing) items.push(swatchItem({ label: 'not measured', colour: ink('none'), amount: colour.missing }));
   if (report.columns[colour.key].numeric) items.push(element('li', '', scaleButton(colour.key)));
   return items;

@@ -36,19 +36,6 @@ function markRow() {
   if (state.highlight >= 0) rows[state.highlight].classList.add('marked');
 }
 
-function showPinned() {
-  const { pins } = state;
-  byId('pinned').hidden = pins.length === 0;
-  for (const row of body.querySelectorAll('[aria-selected]')) row.removeAttribute('aria-selected');
-  for (const run of pins) rows[run].setAttribute('aria-selected', 'true');
-  if (!pins.length) return;
-  const last = pins[pins.length - 1];
-  byId('pinned-name').textContent = clipped(report.runs.name[last]);
-  byId('pinned-name').href = `#run-${last}`;
-  const frame = byId('runs-frame');
-  frame.scrollTop = rows[last].offsetTop - frame.clientHeight / 2;
-}
-
 function listenToTable() {
   for (const header of byId('runs-table').tHead.rows[0].cells) {
     header.querySelector('button').addEventListener('click', () => {
@@ -63,15 +50,9 @@ function listenToTable() {
   body.addEventListener('pointerleave', () => highlight(-1));
   body.addEventListener('click', ({ target }) => {
     const row = target.closest('tr');
-    if (row && !target.closest('a')) pin(Number(row.dataset.run));
+    if (row && !target.closest('a, button, input, label')) pin(Number(row.dataset.run));
   });
   listen(['shown'], filterRows);
   listen(['sort'], sortRows);
   listen(['highlight'], markRow);
-  listen(['pins'], showPinned);
-}
-
-// How the run compares with the baseline, in the columns that the chart's own words leave out.
-function againstBaseline() {
-  return [];
 }

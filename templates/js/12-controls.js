@@ -88,7 +88,6 @@ function listenToKeys() {
       byId('filter').focus();
     }
   });
-  byId('unpin').addEventListener('click', () => change({ pins: state.pins.slice(0, -1) }));
 }
 
 // A chart that became narrow or wide has another camera and other labels.

@@ -8,6 +8,7 @@ async function main() {
   listenToFilter();
   listenToColour();
   listenToTable();
+  listenToPins();
   listenToSheet();
   listenToKeys();
   listenToScrubber();

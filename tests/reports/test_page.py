@@ -289,7 +289,7 @@ def test_the_filter_leaves_the_runs_that_fit(tab):
         tab.fill("#filter", query)
         wait(tab, f"__runatlas.visible === {left}", 5)
     tab.fill("#filter", "nonsense=1")
-    wait(tab, "document.getElementById('count').textContent.includes('no column nonsense')", 5)
+    wait(tab, "document.getElementById('filter-problem').textContent === 'no column nonsense'", 5)
     tab.fill("#filter", "depth>100")
     wait(tab, "!document.getElementById('no-runs').hidden", 5)
 
