@@ -76,7 +76,7 @@ function byBucket(key, column, bounds) {
     `${short(bounds[bounds.length - 1])} and above`,
   ];
   const place = (value) => bounds.filter((bound) => value >= bound).length;
-  const counts = new Array(names.length).fill(0);
+  const counts = names.map(() => 0);
   for (const value of column.values) if (isNumber(value)) counts[place(value)] += 1;
   return {
     key,
@@ -114,7 +114,7 @@ function byCategory(key, column) {
 function colouring(key) {
   if (key === 'stage') return { key, kind: 'stage', title: 'stage', colours: stageColours() };
   const column = report.columns[key];
-  if (!column) return { key, kind: 'none', title: key, colours: new Array(RUNS).fill(ink('none')) };
+  if (!column) return { key, kind: 'none', title: key, colours: Array.from({ length: RUNS }, () => ink('none')) };
   if (!column.numeric) return byCategory(key, column);
   const bounds = state.buckets[key];
   return bounds ? byBucket(key, column, bounds) : byNumber(key, column);
