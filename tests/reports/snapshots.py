@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -56,27 +57,40 @@ def write(
     project = locate(name, data)
     tables = {"summary": summary(tables.get("history", ())), **tables}
     logged = frame("history", tables.get("history", ()))
+    held = (
+        (str(run), canonical([], rows.drop("run_id"), least=20))
+        for (run, *_), rows in logged.group_by("run_id", maintain_order=True)
+    )
+    return publish(project, tables, held)
+
+
+def publish(
+    project: Project, tables: Mapping[str, Sequence[Row]], histories: Iterable[tuple[str, History]]
+) -> tuple[Project, str]:
+    """Write *tables* and each run's history as the latest snapshot and return it."""
+    parts: dict[str, list[snapshot.Part]] = {kind: [] for kind in snapshot.HISTORY}
+    slots, sources, points = [], Counter(), 0
+    for run, held in histories:
+        for kind, part in history.write_parts(project.parts, run, held):
+            parts[kind].append(part)
+        slots.append(_slots(run, held))
+        sources.update(held.counts("source"))
+        points += held.points
     whole = tuple(
         _part(project, table, frame(table, tables.get(table, ())))
         for table in schema.TABLES
         if table not in ("history", *schema.LOCAL)
     )
-    parts = {kind: [] for kind in snapshot.HISTORY}
-    for (run, *_), rows in logged.group_by("run_id", maintain_order=True):
-        held = canonical([], rows.drop("run_id"), least=20)
-        for kind, part in history.write_parts(project.parts, str(run), held):
-            parts[kind].append(part)
-        whole += (_part(project, "slots", _slots(str(run), held)),)
+    if slots:
+        whole += (_part(project, "slots", pl.concat(slots)),)
     kinds = {kind: tuple(some) for kind, some in parts.items()}
-    identity = snapshot.identify(name, whole, kinds)
-    counts = {part.key: part.rows for part in whole} | {"history": logged.height}
-    sources = dict(sorted(logged.group_by("source").len().iter_rows()))
+    identity = snapshot.identify(project.name, whole, kinds)
     manifest = snapshot.Manifest(
         snapshot=identity,
-        project=name,
+        project=project.name,
         created_at="2026-03-02T00:00:00Z",
-        counts=counts,
-        sources={source or "unknown": points for source, points in sources.items()},
+        counts={part.key: part.rows for part in whole} | {"history": points},
+        sources={str(source or "unknown"): count for source, count in sorted(sources.items())},
         tables=whole,
         history=kinds,
         inputs=({"path": "runs/a.jsonl", "kind": "hooks", "status": "read"},),
