@@ -136,10 +136,9 @@ def accuracy(
     catalog: Mapping[str, Metric],
     wanted: Mapping[str, Any],
     four: tuple[Metric, ...],
-    shared_steps: int,
     with_loss: Callable[[tuple[str, ...]], int],
 ) -> Accuracy | None:
-    """Return what accuracy means; *shared_steps* counts where all of *four* were measured.
+    """Return what accuracy means; *four* benchmarks were once all measured at one step, or none.
 
     *with_loss* counts the runs that have all of the given metrics and the loss drawn first.
     """
@@ -149,7 +148,7 @@ def accuracy(
     found = [[m for m in catalog.values() if m.family == f] for f in ("accuracy", "aggregate")]
     drawn = [m for m in sorted(found[1], key=_coverage) if with_loss((m.name,))]
     mean = tuple(metric.name for metric in four)
-    if len(four) == 4 and shared_steps and (with_loss(mean) or not drawn):
+    if len(four) == 4 and (with_loss(mean) or not drawn):
         names = ", ".join(metric.name for metric in four)
         return Accuracy(
             mean,

@@ -19,8 +19,8 @@ from reports.changed import PREVIOUS, Changed, changed
 from reports.charts import Chart, all_charts
 from reports.details import Details, details
 from reports.load import Facts, load
-from reports.results import Results, results
-from reports.series import Rows, Source
+from reports.results import STEADY, Results, results
+from reports.scan import Wanted, scan
 
 Say = Callable[[str], None]
 
@@ -55,46 +55,32 @@ def gather(project: Project, wanted: str, say: Say, against: str = PREVIOUS) -> 
         facts = load(db, manifest)
         axes = _axes(db, facts, asked)
         say(f"{project.name}: snapshot {manifest.snapshot}, {len(facts.runs):,} runs")
-        series.keep_evaluations(db, axes.accuracy)
-        found = results(db, facts, axes)
-        losses = {
-            metric.name: series.medians(
-                series.with_accuracy(
-                    db, facts, series.one_metric(metric.name, "loss"), series.LINE_ROWS
-                ),
-                "loss",
-            )
-            for metric in axes.losses
-        }
-        curves = {
-            metric.name: series.at_evaluations(
-                db, facts, series.one_metric(metric.name, "value"), series.LINE_ROWS
-            )
-            for metric in axes.losses
-        }
-        steady = {
-            metric: series.at_evaluations(
-                db, facts, series.one_metric(metric.name, "value"), series.SPEED_ROWS
-            )
-            for metric in choose.steady(facts.catalog, axes)
-        }
+        seen = scan(project, manifest, facts, _wanted(facts, axes))
+        found = results(db, facts, axes, seen)
         machine = {
-            metric: series.at_evaluations(db, facts, series.machine(pattern), series.SPEED_ROWS)
-            for metric, pattern in choose.MACHINE.items()
+            metric: series.machine(db, facts, pattern) for metric, pattern in choose.MACHINE.items()
         }
-        speeds = _speeds(db, facts, axes)
-        marks = _marks(db, facts, axes)
         sections = details(db, facts)
     charts = all_charts(
         facts,
         axes,
         found,
-        losses=losses,
-        curves=curves,
-        speeds=speeds,
-        steady=steady,
+        losses={
+            metric.name: series.medians(
+                series.rows(seen, {metric.name: "loss"}, accuracy=True), "loss"
+            )
+            for metric in axes.losses
+        },
+        curves={m.name: series.rows(seen, {m.name: "value"}) for m in axes.losses},
+        speeds=series.rows(
+            seen, dict(zip(_speeds(axes), ("mfu", "throughput"), strict=True)), accuracy=True
+        ),
+        steady={
+            metric: series.rows(seen, {metric.name: "value"})
+            for metric in choose.steady(facts.catalog, axes)
+        },
         machine=machine,
-        marks=marks,
+        marks=series.rows(seen, dict(zip(_marks(axes), "abcd", strict=False)), needed=3),
     )
     for note in axes.notes:
         say(f"{project.name}: {note}")
@@ -103,9 +89,9 @@ def gather(project: Project, wanted: str, say: Say, against: str = PREVIOUS) -> 
 
 
 def _axes(db: duckdb.DuckDBPyConnection, facts: Facts, asked: Mapping[str, Any]) -> Axes:
-    catalog = facts.catalog
+    catalog, counts = facts.catalog, series.points_of(db)
     four = choose.benchmarks(catalog, asked)
-    shared = series.shared_steps(db, [m.name for m in four]) if len(four) == 4 else 0
+    shared = series.share_a_step(db, [metric.name for metric in four])
     coverage: dict[str, int] = {}
     for run in facts.runs:
         for key, value in run.config.items():
@@ -114,11 +100,13 @@ def _axes(db: duckdb.DuckDBPyConnection, facts: Facts, asked: Mapping[str, Any])
     losses = choose.losses(catalog, asked) or (_unmeasured("train/loss", "nats/token"),)
 
     def with_loss(metrics: tuple[str, ...]) -> int:
-        return series.runs_with(db, losses[0].name, metrics)  # the one that is drawn first
+        line = counts.get(losses[0].name, {})  # of the one that is drawn first
+        several = [counts.get(metric, {}) for metric in metrics]
+        return sum(n > 1 and all(run in of for of in several) for run, n in line.items())
 
     return Axes(
         losses=losses,
-        accuracy=choose.accuracy(catalog, asked, four, shared, with_loss),
+        accuracy=choose.accuracy(catalog, asked, four if shared else (), with_loss),
         mfu=choose.single(catalog, asked, "mfu", "train/mfu"),
         throughput=choose.single(catalog, asked, "throughput", "train/tok_per_sec"),
         benchmarks=four,
@@ -131,22 +119,32 @@ def _unmeasured(name: str, unit: str) -> Metric:
     return Metric(name, unit, "min", "loss", known=True, runs=0, points=0)
 
 
-def _speeds(db: duckdb.DuckDBPyConnection, facts: Facts, axes: Axes) -> Rows:
-    mfu = axes.mfu or _unmeasured("train/mfu", "%")
-    throughput = axes.throughput or _unmeasured("train/tok_per_sec", "tokens/s")
-    source = series.same_step([mfu.name, throughput.name], ["mfu", "throughput"], 2)
-    return series.with_accuracy(db, facts, source, series.MARKER_ROWS)
+def _wanted(facts: Facts, axes: Axes) -> Wanted:
+    """Return what the page reads of the history; losses get most of the rows."""
+    names = [metric.name for metric in (*choose.steady(facts.catalog, axes), *axes.benchmarks)]
+    losses = [metric.name for metric in axes.losses]
+    together: dict[tuple[str, ...], bool] = {(loss,): True for loss in losses}
+    together |= {_speeds(axes): True, tuple(_marks(axes)[:3]): False}
+    return Wanted(
+        metrics={
+            **dict.fromkeys((*names, *_speeds(axes), *_marks(axes)), 1),
+            **dict.fromkeys(losses, 3),
+        },
+        accuracy=axes.accuracy,
+        together=together,
+        medians=tuple(name for name, m in facts.catalog.items() if m.family in STEADY),
+    )
 
 
-def _marks(db: duckdb.DuckDBPyConnection, facts: Facts, axes: Axes) -> Rows:
+def _speeds(axes: Axes) -> tuple[str, str]:
+    mfu = axes.mfu.name if axes.mfu else "train/mfu"
+    return mfu, axes.throughput.name if axes.throughput else "train/tok_per_sec"
+
+
+def _marks(axes: Axes) -> list[str]:
+    """Return the benchmarks that span three axes and a size, or names that no run has."""
     names = [metric.name for metric in axes.benchmarks]
-    columns = ["a", "b", "c", "d"]
-    if len(names) < 3:
-        nothing = ", ".join(f"0::double as {column}" for column in columns)
-        empty = f"select ''::varchar as run_id, 0::bigint as step, {nothing} where false"
-        return series.at_evaluations(db, facts, Source(empty, tuple(columns), (), 3), 1)
-    source = series.same_step(names, columns[: len(names)], 3)
-    return series.at_evaluations(db, facts, source, series.MARKER_ROWS)
+    return names if len(names) >= 3 else ["benchmark a", "benchmark b", "benchmark c"]
 
 
 def tables(charts: tuple[Chart, ...]) -> dict[str, pl.DataFrame]:

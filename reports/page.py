@@ -152,7 +152,11 @@ def _chart(chart: Chart) -> Json:
         "sizes": chart.sizes,
         "sizes_title": chart.sizes_title,
         "counts": chart.counts,
-        "options": [{"key": option.key, "choices": option.choices} for option in chart.options],
+        "options": [
+            {"key": option.key, "choices": option.choices}
+            for option in chart.options
+            if option.choices  # none of a chart that has nothing to draw
+        ],
     }
 
 

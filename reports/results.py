@@ -14,6 +14,7 @@ import duckdb
 
 from reports.axes import Axes, Metric
 from reports.load import Facts, Run, Value, query
+from reports.scan import Scan
 
 COLOURABLE_KEYS = 200  # config keys that the page offers; what a chart or the table needs is more
 LONGEST_TEXT = 200
@@ -54,10 +55,12 @@ class Results:
     best_steps: Mapping[int, int]  # run -> the step of its best accuracy
 
 
-def results(db: duckdb.DuckDBPyConnection, facts: Facts, axes: Axes) -> Results:
+def results(db: duckdb.DuckDBPyConnection, facts: Facts, axes: Axes, seen: Scan) -> Results:
     """Return every run's results and config as columns."""
-    ends = _ends(db, facts)
-    best, best_steps = _best_accuracy(db, facts)
+    ends = _ends(db, facts, seen)
+    nothing = (None, 0)
+    best = tuple(seen.best.get(run.index, nothing)[0] for run in facts.runs)
+    best_steps = {run: step for run, (_, step) in sorted(seen.best.items())}
     columns = {column.key: column for column in _own(facts.runs)}
     for role, key in axes.keys.items():
         columns[role] = _config_column(facts.runs, key, role, _ROLE_LABELS[role])
@@ -84,7 +87,7 @@ def results(db: duckdb.DuckDBPyConnection, facts: Facts, axes: Axes) -> Results:
     shown[place:place] = measured
     for key in _config_keys(facts.runs):
         columns.setdefault(key, _config_column(facts.runs, key, key, key))
-    return Results(columns, tuple(shown), _diverged(db, facts, axes), best_steps)
+    return Results(columns, tuple(shown), _diverged(axes, seen), best_steps)
 
 
 _TABLE = (
@@ -166,21 +169,20 @@ def _rule(metric: Metric) -> str:
 _Ends = Mapping[str, Mapping[int, Mapping[str, float | None]]]
 
 
-def _ends(db: duckdb.DuckDBPyConnection, facts: Facts) -> _Ends:
+def _ends(db: duckdb.DuckDBPyConnection, facts: Facts, seen: Scan) -> _Ends:
     """Return by metric and run the last value, the finite ends, and for some the median."""
     places = {run.run_id: run.index for run in facts.runs}
-    steady = [name for name, metric in facts.catalog.items() if metric.family in STEADY]
-    finite = "filter (where isfinite(value))"
+    found: dict[str, dict[int, dict[str, float | None]]] = {}
     rows = query(
         db,
-        "select run_id, metric, arg_max(value, step) as last,"
-        f" min(value) {finite} as min, max(value) {finite} as max"
-        " from history where value is not null group by run_id, metric order by metric, run_id",
+        "select metric, run_id, rule, value from summary where value is not null"
+        " and rule in ('last', 'min', 'max') order by metric, run_id, rule",
     )
-    found: dict[str, dict[int, dict[str, float | None]]] = {}
-    for row in rows.to_dicts():
-        if row["run_id"] in places:
-            found.setdefault(row["metric"], {})[places[row["run_id"]]] = row
+    for metric, run_id, rule, value in rows.iter_rows():
+        if run_id in places:
+            of = found.setdefault(metric, {}).setdefault(places[run_id], {})
+            of[rule] = value if rule == "last" or math.isfinite(value) else None
+    _mend(db, places, found)
     # what a run without history (a row of an exported table) reported of itself
     reported = query(
         db,
@@ -191,17 +193,35 @@ def _ends(db: duckdb.DuckDBPyConnection, facts: Facts) -> _Ends:
         if run_id in places:
             only = dict.fromkeys(("last", "min", "max", "median"), value)
             found.setdefault(metric, {}).setdefault(places[run_id], only)
-    for name in steady:
-        medians = query(
-            db,
-            f"select run_id, quantile_disc(value, 0.5) {finite} as median from history"
-            " where metric = ? group by run_id order by run_id",
-            [name],
-        )
-        for run_id, median in medians.iter_rows():
-            if run_id in places and places[run_id] in found.get(name, {}):
-                found[name][places[run_id]]["median"] = median
+    for (metric, *others), tallies in seen.tallies.items():
+        for run, tally in tallies.items():
+            if not others and tally.median is not None and run in found.get(metric, {}):
+                found[metric][run]["median"] = tally.median
     return found
+
+
+def _mend(
+    db: duckdb.DuckDBPyConnection,
+    places: Mapping[str, int],
+    found: Mapping[str, Mapping[int, dict[str, float | None]]],
+) -> None:
+    """Look up the finite ends where a summary's are infinite."""
+    odd = sorted(
+        metric
+        for metric, of in found.items()
+        if any(ends.get(rule, 0.0) is None for ends in of.values() for rule in ("min", "max"))
+    )
+    if not odd:
+        return
+    rows = query(
+        db,
+        "select metric, run_id, min(value) as lo, max(value) as hi from history where metric in ("
+        f"{', '.join('?' for _ in odd)}) and isfinite(value) group by metric, run_id order by all",
+        odd,
+    )
+    for metric, run_id, low, high in rows.iter_rows():
+        if run_id in places:
+            found[metric][places[run_id]] |= {"min": low, "max": high}
 
 
 def _result(runs: tuple[Run, ...], ends: _Ends, metric: Metric, rule: str, key: str) -> Column:
@@ -221,38 +241,12 @@ def _accuracy_unit(facts: Facts, axes: Axes) -> str:
     return units.pop() if len(units) == 1 else ""
 
 
-def _best_accuracy(
-    db: duckdb.DuckDBPyConnection, facts: Facts
-) -> tuple[tuple[float | None, ...], dict[int, int]]:
-    rows = query(
-        db,
-        "with best as (select run_id, max(accuracy) as accuracy from evaluations"
-        " where isfinite(accuracy) group by run_id)"
-        " select b.run_id, b.accuracy, min(e.step) as step from best b"
-        " join evaluations e on e.run_id = b.run_id and e.accuracy = b.accuracy"
-        " group by b.run_id, b.accuracy order by b.run_id",
-    )
-    best = {run_id: (accuracy, step) for run_id, accuracy, step in rows.iter_rows()}
-    values = tuple(best[run.run_id][0] if run.run_id in best else None for run in facts.runs)
-    steps = {run.index: best[run.run_id][1] for run in facts.runs if run.run_id in best}
-    return values, steps
-
-
-def _diverged(
-    db: duckdb.DuckDBPyConnection, facts: Facts, axes: Axes
-) -> dict[int, tuple[str, int]]:
+def _diverged(axes: Axes, seen: Scan) -> dict[int, tuple[str, int]]:
     """Return the runs whose loss went to NaN or infinity, with the loss and the step."""
-    places = {run.run_id: run.index for run in facts.runs}
     found: dict[int, tuple[str, int]] = {}
     for metric in axes.losses:
-        rows = query(
-            db,
-            "select run_id, min(step) as step from history"
-            " where metric = ? and not isfinite(value) group by run_id order by run_id",
-            [metric.name],
-        )
-        for run_id, step in rows.iter_rows():
-            known = found.get(places[run_id], (metric.name, math.inf))
-            if step < known[1]:
-                found[places[run_id]] = (metric.name, step)
-    return found
+        for run, tally in seen.tallies.get((metric.name,), {}).items():
+            step = tally.first_broken
+            if step is not None and (run not in found or step < found[run][1]):
+                found[run] = (metric.name, step)
+    return dict(sorted(found.items()))

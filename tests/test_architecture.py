@@ -14,7 +14,15 @@ ROOMS = {
     "hooks": {"hooks"},
     "etl": {"etl", "hooks.record"},
     "reports": {
-        *("reports", "etl.schema", "etl.snapshot", "etl.project", "etl.errors", "etl.eras"),
+        *(
+            "reports",
+            "etl.schema",
+            "etl.snapshot",
+            "etl.project",
+            "etl.errors",
+            "etl.eras",
+            "etl.points",
+        ),
         *("etl.diff", "etl.noise", "etl.reach", "etl.state", "etl.naming"),
         *("etl.catalog", "etl.lock", "etl.pulling.connect"),
     },

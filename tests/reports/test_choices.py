@@ -55,8 +55,8 @@ def test_project_toml_names_the_axes_and_what_it_cannot_have_is_said():
     known = catalog(x=("accuracy", 1, 1), y=("accuracy", 2, 2))
     wanted = {"accuracy": "x", "loss": "nothing"}
 
-    assert axes.accuracy(known, wanted, (), 0, len).metrics == ("x",)
-    assert axes.accuracy(known, {}, (), 0, len).metrics == ("y",)
+    assert axes.accuracy(known, wanted, (), len).metrics == ("x",)
+    assert axes.accuracy(known, {}, (), len).metrics == ("y",)
     assert axes.unmet(known, wanted) == (
         "project.toml names nothing as loss, which no run in this snapshot measured",
     )
@@ -155,7 +155,7 @@ def test_accuracy_is_core_where_no_line_of_a_loss_has_the_benchmarks():
     }  # fmt: skip
     four = tuple(known[name] for name in axes.BENCHMARKS)
 
-    chosen = axes.accuracy(known, {}, four, 1, lambda metrics: metrics == ("core_metric",))
+    chosen = axes.accuracy(known, {}, four, lambda metrics: metrics == ("core_metric",))
     assert chosen.metrics == ("core_metric",)
-    chosen = axes.accuracy(known, {}, four, 1, lambda metrics: len(metrics) == 4)
+    chosen = axes.accuracy(known, {}, four, lambda metrics: len(metrics) == 4)
     assert chosen.metrics == axes.BENCHMARKS

@@ -12,10 +12,12 @@ import snapshots
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from etl import points as stored
 from etl import snapshot
 from reports import series
 from reports.axes import Accuracy
 from reports.load import load
+from reports.scan import Wanted, measured, scan
 
 ACCURACY = Accuracy(("a_acc",), "a_acc", "")
 STEPS = st.lists(st.integers(0, 60), unique=True, max_size=25).map(sorted)
@@ -37,9 +39,9 @@ def rows_of(data, history, budget=10_000, parents=None):
     manifest = snapshot.read_manifest(project)
     with closing(snapshot.connect(project, manifest)) as db:
         facts = load(db, manifest)
-        series.keep_evaluations(db, ACCURACY)
-        source = series.one_metric("train/loss", "loss")
-        return facts, series.with_accuracy(db, facts, source, budget)
+    wanted = Wanted({"train/loss": 1}, ACCURACY, {("train/loss",): True}, budget=budget)
+    seen = scan(project, manifest, facts, wanted)
+    return facts, series.rows(seen, {"train/loss": "loss"}, accuracy=True)
 
 
 @settings(
@@ -130,9 +132,11 @@ def test_thinning_is_the_same_every_time(tmp_path):
 def test_a_mean_counts_only_steps_at_which_all_were_measured(mini, sql):
     """Dropping the missing ones, or the zeros, would make another number of it."""
     manifest = snapshot.read_manifest(mini.project)
-    with closing(snapshot.connect(mini.project, manifest)) as db:
-        series.keep_evaluations(db, Accuracy(snapshots.TASKS, "mean", ""))
-        got = db.execute("select run_id, step, accuracy from evaluations order by all").fetchall()
+    accuracy = Accuracy(snapshots.TASKS, "mean", "")
+    got = []
+    for run, points in stored.runs(mini.project, manifest, snapshots.TASKS):
+        if mean := measured(points, accuracy):
+            got += [(run, *row) for row in zip(mean.steps, mean.values, strict=True)]
     expected = sql(
         "select run_id, step, avg(value) from history where metric like '%acc'"
         " group by run_id, step having count(*) = 4 order by run_id, step"
@@ -145,6 +149,6 @@ def test_a_mean_counts_only_steps_at_which_all_were_measured(mini, sql):
 def test_a_running_median_stays_within_its_line():
     """It smooths a run; it never mixes two."""
     frame = pl.DataFrame({"line": [0, 0, 0, 1, 1], "loss": [1.0, 9.0, 2.0, 100.0, 102.0]})
-    rows = series.Rows(frame, pl.DataFrame(), thinned=False)
+    rows = series.Rows(frame, pl.DataFrame())
 
     assert series.medians(rows, "loss").frame["loss_median"].to_list() == [2, 2, 2, 101, 101]

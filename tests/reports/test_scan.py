@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etl import snapshot
-from reports.joint import ELAPSED, joint, telemetry
+from reports import series
 from reports.load import load
+from reports.scan import ELAPSED, Wanted, scan
 
 NAN, INF = math.nan, math.inf
 LOGGED = st.dictionaries(
@@ -21,20 +22,21 @@ LOGGED = st.dictionaries(
 )
 
 
-def joined(data, history, metrics, *, budget=10_000, config=(), machine=(), of=joint):
-    """Write *history* as a project and return the joint rows of *metrics*."""
-    runs = sorted({row["run_id"] for row in (*history, *machine)})
+def joined(data, history, metrics, *, budget=10_000, config=()):
+    """Write *history* as a project and return the scan of *metrics*."""
+    runs = sorted({row["run_id"] for row in history})
     tables = {
         "runs": [snapshots.run_row(run, history, stage="sft") for run in runs],
         "config": list(config),
         "history": history,
-        "telemetry": list(machine),
         "metrics": snapshots.catalog(history),
     }
     project, _ = snapshots.write(data, "p", tables)
     manifest = snapshot.read_manifest(project)
     with closing(snapshot.connect(project, manifest)) as db:
-        return of(db, load(db, manifest), metrics, budget)
+        facts = load(db, manifest)
+    wanted = Wanted(dict.fromkeys(metrics, 1), None, {}, budget=budget)
+    return scan(project, manifest, facts, wanted)
 
 
 def test_a_step_has_all_that_was_measured_there(tmp_path):
@@ -49,9 +51,8 @@ def test_a_step_has_all_that_was_measured_there(tmp_path):
 
     rows = found.frame.select("step", "a", "b").rows()
     assert repr(rows) == repr([(0, 3.0, NAN), (1, INF, 7.0), (2, INF, NAN), (3, NAN, 8.0)])
-    assert found.logged == {"a": {0: 3}, "b": {0: 2}}
-    assert found.drawn == {"a": 3, "b": 2}
-    assert not found.thinned
+    assert {m: of[0].logged for m, of in found.tallies.items()} == {("a",): 3, ("b",): 2}
+    assert found.tallies["a",][0].first_broken == 1
 
 
 @settings(
@@ -89,8 +90,7 @@ def test_long_runs_get_what_short_ones_leave(tmp_path):
     counts = dict(found.frame.group_by("run").len().rows())
     assert counts[0] == 100
     assert 700 < counts[1] <= 900
-    assert found.thinned
-    assert found.logged["a"] == {0: 100, 1: 9_000}
+    assert {run: of.logged for run, of in found.tallies["a",].items()} == {0: 100, 1: 9_000}
 
 
 def test_flops_lie_on_a_straight_line_between_two_logged_counters_and_never_beyond(tmp_path):
@@ -103,7 +103,6 @@ def test_flops_lie_on_a_straight_line_between_two_logged_counters_and_never_beyo
     assert at[1:4] == pytest.approx([50e18, 100e18, 150e18])
     assert math.isnan(at[0])
     assert math.isnan(at[4])
-    assert found.frame.columns == ["run", "step", "tokens", "flops", "time", "train/loss"]
     assert found.clocks["flops"] == {0: "total_training_flops"}
 
 
@@ -143,19 +142,25 @@ def test_steps_of_a_million_millions_are_placed_and_thinned(tmp_path):
     assert 40 < found.frame.height <= 100
 
 
-def test_the_machine_is_drawn_by_time_since_the_first_step(tmp_path):
-    """What was measured before it is before 0; a run without steps counts from its own first."""
-    history = snapshots.points("r1", "a", [60], [1.0])  # a minute after START
+def test_the_machine_is_drawn_by_time_the_median_of_its_gpus_and_all_extremes(tmp_path):
+    """Where its NaN stands the line is cut; two GPUs are one line."""
+    gauge = [50.0 + math.sin(at) for at in range(3_000)]
+    gauge[700], gauge[800], gauge[900] = 99.0, 1.0, NAN
     machine = [
-        {"run_id": run, "metric": "system.gpu.0.gpu", "ts": row["ts"], "value": row["value"]}
-        for run in ("r1", "r2")
-        for row in snapshots.points(run, "", [50, 70], [10.0, NAN])
+        {"run_id": "r", "metric": f"system/gpu.{gpu}.gpu", "ts": row["ts"], "value": row["value"]}
+        for gpu in range(2)
+        for row in snapshots.points("r", "", range(3_000), gauge)
     ]
-    found = joined(tmp_path, history, ["system.gpu.0.gpu"], machine=machine, of=telemetry)
+    tables = {"runs": [snapshots.run_row("r", [])], "telemetry": machine}
+    project, _ = snapshots.write(tmp_path, "p", tables)
+    manifest = snapshot.read_manifest(project)
+    with closing(snapshot.connect(project, manifest)) as db:
+        drawn = series.machine(db, load(db, manifest), r"gpu\.\d+\.gpu$", budget=200)
 
-    assert found.frame.rows() == [
-        (0, -10.0, 10.0),
-        (0, 10.0, INF),
-        (1, 0.0, 10.0),
-        (1, 20.0, INF),
-    ]
+    assert drawn.thinned
+    assert 100 < drawn.frame.height <= 200
+    assert drawn.frame["value"].max() == 99.0
+    assert drawn.frame["value"].min() == 1.0
+    assert drawn.frame["time"].to_list()[:: drawn.frame.height - 1] == [0.0, 2_999.0]
+    assert drawn.frame["line"].n_unique() == 2
+    assert (drawn.total("logged"), drawn.total("not_finite")) == (3_000, 1)
