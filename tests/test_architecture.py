@@ -14,15 +14,8 @@ ROOMS = {
     "hooks": {"hooks"},
     "etl": {"etl", "hooks.record"},
     "reports": {
-        *(
-            "reports",
-            "etl.schema",
-            "etl.snapshot",
-            "etl.project",
-            "etl.errors",
-            "etl.eras",
-            "etl.points",
-        ),
+        *("reports", "etl.schema", "etl.snapshot", "etl.project", "etl.errors", "etl.eras"),
+        *("etl.points", "etl.catalog"),
         *("etl.diff", "etl.noise", "etl.reach", "etl.state", "etl.naming"),
         *("etl.catalog", "etl.lock", "etl.pulling.connect"),
     },
