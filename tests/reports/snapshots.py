@@ -61,11 +61,14 @@ def write(
         (str(run), canonical([], rows.drop("run_id"), least=20))
         for (run, *_), rows in logged.group_by("run_id", maintain_order=True)
     )
-    return publish(project, tables, held)
+    return publish(project, tables, held, previous)
 
 
 def publish(
-    project: Project, tables: Mapping[str, Sequence[Row]], histories: Iterable[tuple[str, History]]
+    project: Project,
+    tables: Mapping[str, Sequence[Row]],
+    histories: Iterable[tuple[str, History]],
+    previous: str | None = None,
 ) -> tuple[Project, str]:
     """Write *tables* and each run's history as the latest snapshot and return it."""
     parts: dict[str, list[snapshot.Part]] = {kind: [] for kind in snapshot.HISTORY}
