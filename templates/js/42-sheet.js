@@ -96,6 +96,8 @@ function listenToSheet() {
   });
   sheet.addEventListener('close', () => {
     change({ open: -1 });
+    // the view's own fragment follows; this one is not of the view
+    if (runOf(location.hash) >= 0) history.replaceState(null, '', location.pathname + location.search);
     opener?.focus?.({ preventScroll: true });
   });
   listen(['open'], () => showSheet().catch(complain));

@@ -75,7 +75,7 @@ def sheet(tmp_path_factory, browser):
 def close(tab):
     if tab.evaluate("document.getElementById('sheet').open"):
         tab.click("#sheet .close")
-        wait(tab, "__runatlas.state.open === -1")
+    wait(tab, "__runatlas.state.open === -1 && !location.hash.startsWith('#run')", 10)
 
 
 def opened(tab, run):
