@@ -26,11 +26,12 @@ from reports.boards.outbox import Outbox, Outcome, sound
 from reports.boards.package import Package
 from reports.boards.server import Server
 from reports.boards.target import Target
+from reports.boards.wandb_board import WandbBoard
 from reports.boards.weave_board import WeaveBoard
 from reports.build import chosen
 from reports.gather import gather
 
-BOARDS: dict[str, Callable[[Server], Target]] = {"weave": WeaveBoard}
+BOARDS: dict[str, Callable[[Server], Target]] = {"weave": WeaveBoard, "wandb": WandbBoard}
 OUTBOX = "outbox"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,19 +37,28 @@ class AnswerError(Exception):
 
 @contextmanager
 def connected(
-    base_url: str | None, timeout_sec: float, scratch: Path, *, undone: str
+    base_url: str | None,
+    timeout_sec: float,
+    scratch: Path,
+    *,
+    undone: str,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Any]:
     """Give the client's API object for *base_url*, or for the server that W&B is set up for.
 
-    *undone* is the sentence of an error that says what was not done.
+    *undone* is the sentence of an error that says what was not done; *environment* is added to what
+    the client is told.
 
     Raises:
         UsageError: wandb is not installed, has no key, or the server does not take the key.
         UnreachableError: the server does not answer.
     """
     wandb = _client(undone)
-    before = {name: os.environ.get(name) for name in _environment(scratch, timeout_sec)}
-    os.environ.update(_environment(scratch, timeout_sec))
+    told = {**_environment(scratch, timeout_sec), **(environment or {})}
+    if base_url:
+        told["WANDB_BASE_URL"] = base_url  # for what else of the client asks a server
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
     try:
         yield _api(wandb, base_url, timeout_sec, undone)
     finally:

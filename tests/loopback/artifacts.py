@@ -157,6 +157,10 @@ def _member(artifact):
     }  # fmt: skip
 
 
+def _by_id(backend, _url, v):
+    return {"artifact": _member(backend.artifacts[v["id"]])["artifact"]}
+
+
 def _fetch_manifest(backend, url, v):
     artifact = backend.artifacts[v.get("id") or v["artifact_id"]]
     manifest = {"currentManifest": {"file": {"directUrl": url + artifact.manifest}}}
@@ -180,6 +184,7 @@ OPERATIONS = {
     "CommitArtifact": _commit,
     "ArtifactType": _type,
     "ArtifactMembershipByName": _membership,
+    "ArtifactByID": _by_id,
     "FetchArtifactManifest": _fetch_manifest,
     "ArtifactManifest": _fetch_manifest,
     "GetArtifactMembershipFileUrls": _file_urls,

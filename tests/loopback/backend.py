@@ -93,11 +93,13 @@ class Backend:
         self.lock = threading.RLock()
         self.runs = {}
         self.artifacts = {}
+        self.views = {}
         self.uploads = {}
         self.rate_limited = 0  # so many answers are 429, Retry-After: 1
         self.failing = 0  # so many answers are 500
         self.refusing = False  # every key: 401
         self.mute = None  # a request whose path or operation is this one is never answered
+        self.lacking = set()  # operations that this server is too old to know
         self.slow_sec = 0.0  # before each Parquet file
 
     def run(self, project, name, entity="team", **fields):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from loopback import artifacts
+from loopback import artifacts, views
 from loopback.backend import storage_id
 
 
@@ -20,7 +20,7 @@ def answer(backend, url, query, variables):
     """Return the ``data`` of one operation."""
     name = re.search(r"\b(?:query|mutation)\s+(\w+)", query)
     name = name[1] if name else ""
-    if name not in OPERATIONS:
+    if name not in OPERATIONS or name in backend.lacking:
         raise UnknownError(name or query[:200])
     with backend.lock:
         return OPERATIONS[name](backend, url, variables)
@@ -184,4 +184,5 @@ OPERATIONS = {
     "RunFullHistory": _full_history,
     "RunFiles": _files,
     **artifacts.OPERATIONS,
+    **views.OPERATIONS,
 }
