@@ -152,6 +152,7 @@ class WandbBoard:
 
     def _run(self, place: str, package: Package) -> Any | None:
         session = self._reached()
+        session.api.flush()  # it would give the run as it was before the push
         try:
             return session.ask(lambda: session.api.run(f"{place}/{package.snapshot}"))
         except AnswerError as problem:

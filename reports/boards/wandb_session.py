@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from etl.errors import RunatlasError
 from etl.pulling import connect
 from etl.pulling.connect import PATIENCE, within
-from reports.boards.server import Server, answers, bundle
+from reports.boards.server import Server, ask, bundle
 from reports.boards.target import AbsentError, PushError, UnreachableError
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class WandbSession:
                 done=_UNDONE,
                 fix=f"wandb login --host {self.where}, or set WANDB_API_KEY",
             )
-        answers(self.where, timeout_sec)
+        ask(self.where, timeout_sec)
         self._open = ExitStack()
         # The manifest that the client sends names the paths of files: they are of this folder.
         folder = tempfile.TemporaryDirectory(prefix="runatlas-board-", ignore_cleanup_errors=True)
@@ -113,7 +113,7 @@ class WandbSession:
         except RunatlasError:
             raise
         except Exception as problem:
-            answers(self.where, self.timeout_sec)
+            ask(self.where, self.timeout_sec)
             words = str(problem).strip().split("\n")[0] or type(problem).__name__
             raise PushError(
                 f"{what}: {words}",

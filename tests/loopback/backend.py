@@ -99,6 +99,7 @@ class Backend:
         self.failing = 0  # so many answers are 500
         self.refusing = False  # every key: 401
         self.mute = None  # a request whose path or operation is this one is never answered
+        self.deadly = None  # the server is gone as soon as this is asked for
         self.lacking = set()  # operations that this server is too old to know
         self.slow_sec = 0.0  # before each Parquet file
 

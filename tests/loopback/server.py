@@ -14,7 +14,7 @@ import json
 import re
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlparse
 
@@ -31,6 +31,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments):
         pass
+
+    def parse_request(self):
+        if self.server.dead:  # a connection that was open when it died
+            self.close_connection = True
+            return False
+        known = super().parse_request()
+        if known:  # as a proxy is asked: with the whole address
+            self.server.hosts.add(urlparse(self.path).netloc)
+        return known
 
     def do_POST(self):
         body, path = self.body(), unquote(urlparse(self.path).path)
@@ -70,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send(200, b"")
 
     def do_GET(self):
-        path = unquote(urlparse(self.path).path)
+        path = unquote(urlparse(self.path).path) or "/"
         if self.faulty(path.split("/")[1]):
             return
         parts = path.split("/", 5)
@@ -100,7 +109,10 @@ class Handler(BaseHTTPRequestHandler):
             limited, failing = backend.rate_limited > 0, backend.failing > 0
             backend.rate_limited -= limited
             backend.failing -= failing and not limited
-        if backend.mute == name:
+        if backend.deadly == name:
+            server.die()
+            self.close_connection = True
+        elif backend.mute == name:
             server.closing.wait()
             self.close_connection = True
         elif backend.refusing:
@@ -109,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send(429, {}, {"Retry-After": "1"})
         elif failing:
             self.send(500, {})
-        return limited or failing or backend.refusing or backend.mute == name
+        return limited or failing or backend.refusing or name in (backend.mute, backend.deadly)
 
     def body(self):
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
@@ -147,26 +159,41 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """The listening half; ``requests`` names every operation and file that was asked for."""
+    """The listening half; ``requests`` names every operation and file that was asked for.
+
+    With *certificates*, an ssl.SSLContext, it speaks HTTPS. *port* and *backend* are those of a
+    server that died, for it to come back; *url* is the address that it gives out.
+    """
 
     daemon_threads = True
 
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        self.backend = Backend()
-        self.requests, self.unknown = [], []
+    def __init__(self, certificates=None, port=0, backend=None, url=None):
+        super().__init__(("127.0.0.1", port), Handler)
+        if certificates is not None:
+            self.socket = certificates.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
+        scheme = "https" if certificates else "http"
+        self.url = url or f"{scheme}://127.0.0.1:{self.server_port}"
+        self.backend = backend or Backend()
+        self.requests, self.unknown, self.hosts = [], [], set()
         self.closing = threading.Event()
+        self.dead = False
+
+    def die(self):
+        """Answer nothing more, as if the process were gone."""
+        self.dead = True
+        self.socket.close()
 
     def handle_error(self, request, address):
         """A client that was killed hangs up: that is no failure of the server's."""
 
 
 @contextmanager
-def serving():
+def serving(**options):
     """A server until the block ends."""
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    server = Server(**options)
+    thread = threading.Thread(target=_serve, args=(server,), daemon=True)
     thread.start()
     try:
         yield server
@@ -175,3 +202,8 @@ def serving():
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _serve(server):
+    with suppress(OSError, ValueError):  # of the socket that die() has closed
+        server.serve_forever(0.05)

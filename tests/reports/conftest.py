@@ -20,7 +20,7 @@ from pages import open_page, settle, wait
 from trace_servers import TraceServer
 
 from etl import snapshot
-from reports import build
+from reports import build, publish
 
 SOFTWARE_GL = (
     "--no-sandbox",
@@ -128,3 +128,17 @@ def weave_servers(tmp_path_factory):
     yield [server.wait() for server in both]
     for server in both:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def outbox(mini, tmp_path_factory):
+    """The outbox in which the invented project's package waits, made where no server is set up."""
+    hidden = dict.fromkeys(("WANDB_API_KEY", "WANDB_BASE_URL", "WF_TRACE_SERVER_URL"), "")
+    hidden["NETRC"] = hidden["WANDB_CONFIG_DIR"] = str(tmp_path_factory.mktemp("nobody"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in hidden.items():
+            patch.setenv(name, value)
+
+        assert publish.main(["--project", "mini", "--data-dir", str(mini.data)]) == 0
+
+    return mini.project.folder / "outbox"

@@ -1,0 +1,277 @@
+"""A board gets to a W&B server over bad networks, through proxies, and by way of nobody else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from loopback.server import serving
+from publishing import Publisher
+
+from reports.boards import server as servers
+from reports.boards.outbox import Outbox
+from reports.boards.target import UnreachableError
+from reports.boards.wandb_board import WandbBoard
+
+pytest.importorskip("wandb", reason="the wandb client is not installed")
+
+TESTS = Path(__file__).resolve().parent.parent
+
+
+def boards(server):
+    return [run for run in server.backend.runs.values() if run.fields.get("jobType") == "board"]
+
+
+def versions(server):
+    """The committed contents of the snapshot's artifact, by file."""
+    return [
+        {name: server.backend.uploads[artifact.path(name)] for name in _names(server, artifact)}
+        for artifact in server.backend.artifacts.values()
+        if artifact.collection == "snapshot" and artifact.state == "COMMITTED"
+    ]
+
+
+def _names(server, artifact):
+    return json.loads(server.backend.uploads[artifact.manifest])["contents"]
+
+
+def files(outbox):
+    (folder,) = (path for path in outbox.iterdir() if (path / "manifest.json").exists())
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_carried_outbox_arrives_whole_on_each_of_two_servers(tmp_path, outbox):
+    """The folder alone is enough, and what one server has is not taken for the other's."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with serving() as one, serving() as other:
+        first = Publisher(tmp_path / "a", outbox, one)
+        sent = first.publish()
+        carried = Publisher(tmp_path / "b", first.outbox, other)
+        shutil.rmtree(first.outbox)
+        arrived = carried.publish()
+
+        assert (sent.code, arrived.code) == (0, 0), sent.err + arrived.err
+        assert versions(one) == versions(other) == [files(carried.outbox)]
+        assert len(boards(one)) == len(boards(other)) == 1
+
+
+@pytest.mark.parametrize("moment", ["CreateArtifactFiles", "CommitArtifact"])
+def test_a_publish_that_is_killed_is_finished_by_the_next(tmp_path, outbox, moment):
+    """One run and one version in the end, and no record before the board is whole."""
+    with serving() as server:
+        server.backend.mute = moment
+        publisher = Publisher(tmp_path, outbox, server)
+        process = publisher.start()
+        while moment not in server.requests:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.02)
+        process.kill()
+        process.communicate()
+
+        assert not (publisher.outbox / "pushed").exists()
+        assert versions(server) == []
+
+        server.backend.mute = None
+        done = publisher.publish()
+
+        assert (done.code, len(done.board["pushed"])) == (0, 1), done.err
+        assert versions(server) == [files(publisher.outbox)]
+        assert [run.state for run in boards(server)] == ["finished"]
+
+
+def test_a_server_that_dies_in_the_middle_has_the_rest_when_it_is_back(tmp_path, outbox):
+    """It is said that it went away, nothing is recorded, and the next push completes the board."""
+    with serving() as server:
+        port, backend = server.server_port, server.backend
+        backend.deadly = "CommitArtifact"
+        publisher = Publisher(tmp_path, outbox, server)
+        died = pushed(publisher, patience_sec=2.0)
+
+        assert isinstance(died.unreached, UnreachableError)
+        assert (died.pushed, len(died.waiting)) == ([], 1)
+        assert not (publisher.outbox / "pushed").exists()
+
+    backend.deadly = None
+    with serving(port=port, backend=backend) as server:
+        done = pushed(publisher, patience_sec=60.0)
+
+        assert (len(done.pushed), done.waiting, done.failed) == (1, [], [])
+        assert versions(server) == [files(publisher.outbox)]
+
+
+def pushed(publisher, patience_sec):
+    """Push an outbox as the command does, with a patience of the test's own."""
+    from datetime import UTC, datetime
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in publisher.environment.items():
+            patch.setenv(name, value)
+        board = WandbBoard(servers.configured(publisher.environment), patience_sec)
+        return Outbox(publisher.outbox).push(board, datetime.now(UTC), lambda _: None, 5.0)
+
+
+def test_a_server_that_swallows_everything_is_said_to_be_silent(tmp_path, outbox):
+    """The connection is taken and nothing ever answers: exit code 3, and the command to repeat."""
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as hole:
+        address = f"http://127.0.0.1:{hole.getsockname()[1]}"
+        publisher = Publisher(tmp_path, outbox, address)
+        done = publisher.publish()
+
+    assert done.code == 3
+    assert "no answer within 10 s" in done.err
+    assert f"--outbox {publisher.outbox}" in done.err
+    assert len(done.board["waiting"]) == 1
+
+
+def test_a_wrong_key_is_said_and_the_key_is_not(tmp_path, outbox):
+    """What waits goes on waiting; the fix names the login."""
+    with serving() as server:
+        server.backend.refusing = True
+        publisher = Publisher(tmp_path, outbox, server)
+        done = publisher.publish()
+
+    assert done.code == 3
+    assert "not logged in" in done.err
+    assert "wandb login --host" in done.err
+    assert publisher.environment["WANDB_API_KEY"] not in done.out + done.err
+
+
+def test_an_old_server_gets_what_it_can_show_and_the_rest_is_said(tmp_path, outbox):
+    """Neither artifacts nor views: a line for each, and a board all the same."""
+    with serving() as server:
+        server.backend.lacking = {"CreateArtifact", "ArtifactType", "upsertView", "UpsertView2"}
+        done = Publisher(tmp_path, outbox, server).publish()
+
+        assert done.code == 0, done.err
+        (board,) = done.board["pushed"]
+        said = " | ".join(board["left_out"])
+        assert "no artifacts" in said
+        assert "no W&B report" in said
+        assert "no W&B workspace" in said
+        (run,) = boards(server)
+        assert "report" in json.loads(run.summary)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """A CA of our own and a certificate of its for 127.0.0.1: (the CA's file, an SSL context)."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make certificates with")
+    folder = tmp_path_factory.mktemp("ca")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    request = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+    signing = "-CA ca.pem -CAkey ca.key -CAcreateserial -extfile names"
+    steps = (
+        f"{request} -x509 -days 2 -subj /CN=own-ca -keyout ca.key -out ca.pem",
+        f"{request} -subj /CN=127.0.0.1 -keyout server.key -out server.csr",
+        f"x509 -req -in server.csr {signing} -out server.pem",
+    )
+    for step in steps:
+        command = [openssl, *step.split()]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    return folder / "ca.pem", context
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_a_server_with_a_certificate_of_its_own_ca_is_trusted_when_named(
+    tmp_path, outbox, authority, name
+):
+    """Whichever of the two names a person knows: the board is sent, and read back."""
+    bundle, context = authority
+    with serving(certificates=context) as server:
+        publisher = Publisher(tmp_path, outbox, server, **{name: str(bundle)})
+        done = publisher.publish()
+
+        assert (done.code, len(done.board["pushed"])) == (0, 1), done.err
+        assert versions(server) == [files(publisher.outbox)]
+
+
+def test_a_certificate_that_nobody_vouches_for_is_said(tmp_path, outbox, authority):
+    """Without the CA nothing is sent."""
+    with serving(certificates=authority[1]) as server:
+        done = Publisher(tmp_path, outbox, server).publish()
+
+        assert done.code == 3
+        assert "certificate" in done.err
+        assert not server.requests
+
+
+def test_a_proxy_is_asked_for_everything(tmp_path, outbox):
+    """The server has a name that only the proxy can resolve; upload and download go through it."""
+    address = "http://wandb.internal"
+    with serving(url=address) as server:
+        proxy = f"http://127.0.0.1:{server.server_port}"
+        proxies = {"HTTP_PROXY": proxy, "http_proxy": proxy}
+        done = Publisher(tmp_path, outbox, address, **proxies).publish()
+
+        assert (done.code, len(done.board["pushed"])) == (0, 1), done.err
+        assert server.hosts == {"wandb.internal"}
+
+
+WATCHED = """
+    # In a network of its own, where every address leads to this machine: each packet is seen.
+    import json, socket, subprocess, sys, threading
+    sys.path[:0] = sys.argv[1:3]
+    from loopback.server import serving
+
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    subprocess.run(["ip", "route", "add", "local", "0.0.0.0/0", "dev", "lo"], check=True)
+    wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0003))
+    seen = set()
+
+    def watch():
+        while True:
+            packet, (_, kind, *_) = wire.recvfrom(65535)
+            ipv4 = kind == 0x0800
+            seen.add((socket.inet_ntoa(packet[16:20]), packet[9]) if ipv4 else (hex(kind), 0))
+
+    threading.Thread(target=watch, daemon=True).start()
+    with serving() as server:
+        command = [word.replace("SERVER", server.url) for word in sys.argv[3:]]
+        done = subprocess.run(command, capture_output=True, text=True)
+        said = done.stdout + done.stderr
+        print(json.dumps([done.returncode, said, sorted(seen), len(server.requests)]))
+"""
+
+
+def test_no_packet_goes_to_any_host_but_the_server(tmp_path, outbox):
+    """Not to a cloud, a package index, an error collector, a metadata service or a name server.
+
+    Watched from the kernel, in a network of its own: the client and its service, which is no
+    Python, are both seen.
+    """
+    ways = (["unshare", "--net"], ["unshare", "--net", "--map-root-user"])
+    if not shutil.which("ip"):
+        pytest.skip("no ip(8) to set up a network with")
+    way = next((w for w in ways if not subprocess.run([*w, "true"], check=False).returncode), None)
+    if way is None:
+        pytest.skip("this machine lets nobody have a network of their own")
+    publisher = Publisher(tmp_path, outbox, "SERVER")
+    publish = ["env", "WANDB_BASE_URL=SERVER", sys.executable, "-m", "reports.publish"]
+    watched = subprocess.run(
+        [*way, sys.executable, "-c", textwrap.dedent(WATCHED), str(TESTS), str(TESTS.parent),
+         *publish, *publisher.arguments],
+        env={**publisher.environment, "WANDB_BASE_URL": ""},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    code, said, asked, requests = json.loads(watched.stdout)
+
+    assert code == 0, said
+    assert requests > 20
+    assert asked == [["127.0.0.1", socket.IPPROTO_TCP]]
