@@ -25,15 +25,8 @@ def media(wandb: Any, package: Package) -> dict[str, Any]:
         PAGE: wandb.Html(package.path("report.html"), inject=False),
         RUNS: wandb.Table(columns=columns, data=rows, allow_mixed_types=True),
     }
-    if drawable():
-        from plotly.io import from_json  # noqa: PLC0415  of the extra
-
-        for key, document in figures(package).items():
-            figure = from_json(json.dumps(document))
-            # plotly gives every figure 7 KB of a template of its own, in other colours
-            figure.layout.template = None
-            shown[key] = wandb.Plotly(figure)
-    return shown
+    drawn = figures(package) if drawable() else {}
+    return shown | {key: wandb.Plotly(figure) for key, figure in drawn.items()}
 
 
 def drawable() -> bool:
@@ -46,9 +39,16 @@ def drawable() -> bool:
 
 
 def figures(package: Package) -> dict[str, Any]:
-    """Return each chart's figure by the key under which it is logged."""
-    charts = package.board().charts
-    return {f"{CHARTS}{chart.key}": json.loads(package.read(chart.figure)) for chart in charts}
+    """Return each chart as plotly's figure, by the key under which it is logged."""
+    from plotly.io import from_json  # noqa: PLC0415  of the extra
+
+    drawn = {}
+    for chart in package.board().charts:
+        figure = from_json(package.read(chart.figure).decode())
+        # plotly gives every figure 7 KB of a template of its own, in other colours
+        figure.layout.template = None
+        drawn[f"{CHARTS}{chart.key}"] = figure
+    return drawn
 
 
 def table(package: Package) -> tuple[list[str], list[list[Any]]]:
@@ -76,7 +76,8 @@ def differences(
     """
     titles, rows = table(package)
     wanted: dict[str, Any] = {RUNS: {"columns": titles, "data": rows}}
-    wanted |= figures(package) if drawable() else {}
+    drawn = figures(package) if drawable() else {}
+    wanted |= {key: json.loads(figure.to_json()) for key, figure in drawn.items()}
     page = _given(given, PAGE, fetch)
     differing = [] if page == package.read("report.html") else ["the page"]
     for key, document in wanted.items():

@@ -155,10 +155,10 @@ def _named(keys: Sequence[str]) -> str:
 def _media(package: Package) -> Any:
     from wandb_workspaces.reports import v2  # noqa: PLC0415  of the extra
 
-    charts = wandb_media.figures(package) if wandb_media.drawable() else {}
+    charts = [f"{wandb_media.CHARTS}{chart.key}" for chart in package.board().charts]
     return v2.MediaBrowser(
         title=f"Report and charts of snapshot {package.snapshot}",
-        media_keys=[wandb_media.PAGE, *charts],
+        media_keys=[wandb_media.PAGE, *(charts if wandb_media.drawable() else [])],
         num_columns=2,
         layout=v2.Layout(x=0, y=0, w=24, h=10),
     )
