@@ -33,6 +33,7 @@ from reports.gather import gather
 
 BOARDS: dict[str, Callable[[Server], Target]] = {"weave": WeaveBoard, "wandb": WandbBoard}
 OUTBOX = "outbox"
+_SHORTEST_KEY = 8  # a shorter one is none, and its letters are everywhere
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,15 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.outbox:
-            codes = [_carried(Path(options.outbox), options)]
-        else:
-            folder = data_dir(options.data_dir)
-            codes = [_publish(project, options) for project in chosen(options.project, folder)]
+            return _carried(Path(options.outbox), options)
+        projects = chosen(options.project, data_dir(options.data_dir))
+        return max(_settled(project, options) for project in projects)
     except RunatlasError as problem:
-        if options.debug:
-            traceback.print_exc()
-        _say(str(problem))
-        return problem.code
+        return _told(problem, options)
     except Exception as problem:  # noqa: BLE001  the edge: whatever else went wrong is our bug
         if options.debug:
             traceback.print_exc()
@@ -56,7 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"error: {type(problem).__name__}: {text}")
         _say("  what is in the outbox stays there\n  fix: run again with --debug and report it")
         return BUG
-    return max(codes)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,6 +75,21 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print one JSON object for each project")
     add("--debug", action="store_true", help="show where an error came from")
     return parser
+
+
+def _settled(project: Project, options: argparse.Namespace) -> int:
+    """Publish one project; what is wrong with it keeps no other from being published."""
+    try:
+        return _publish(project, options)
+    except RunatlasError as problem:
+        return _told(problem, options)
+
+
+def _told(problem: RunatlasError, options: argparse.Namespace) -> int:
+    if options.debug:
+        traceback.print_exc()
+    _say(_clean(str(problem)))
+    return problem.code
 
 
 def _publish(project: Project, options: argparse.Namespace) -> int:
@@ -131,7 +142,8 @@ def _tell(
     for text in dict.fromkeys(str(problem) for problem in failed):  # one for two servers
         _say(_clean(text))
     again = _command(options)
-    if not options.to:  # what cannot be had at all is not waited for, unless it is asked for
+    # what cannot be had is not waited for, unless it is asked for or there is nothing else
+    if not options.to and not all(outcome.absent for outcome in outcomes):
         for outcome in outcomes:
             outcome.waiting = [] if outcome.absent else outcome.waiting
     waits = sum(len(outcome.waiting) for outcome in outcomes) if outcomes else len(packages)
@@ -231,8 +243,8 @@ def _command(options: argparse.Namespace) -> str:
 
 def _clean(text: str) -> str:
     """Return *text* without the key, whoever put it there."""
-    key = server.configured().key
-    return text.replace(key, "(key)") if key else text
+    key = server.configured().key or ""
+    return text.replace(key, "(key)") if len(key) >= _SHORTEST_KEY else text
 
 
 def _say(text: str) -> None:

@@ -12,7 +12,8 @@ MOST_LINES = 12  # of each list; the page has them all
 def description(report: Report) -> str:
     """Return the board's description as Markdown."""
     since = report.changed
-    parts = [prose.lede(report), f"**What changed.** {since.headline}"]
+    lede = prose.lede(report).replace("listed below", "listed in the report")
+    parts = [lede, f"**What changed.** {since.headline}"]
     if since.against is not None:
         parts.append(f"Compared with snapshot `{since.against}`.")
     runs = [f"{line.run.name} ({line.run.stage}), {line.kind}: {line.words}" for line in since.runs]

@@ -10,22 +10,17 @@ from __future__ import annotations
 import configparser
 import netrc
 import os
-import queue
-import socket
 import ssl
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from etl.pulling.connect import AnswerError, within
 from reports.boards.target import UnreachableError
-
-T = TypeVar("T")
 
 CLOUD = "https://api.wandb.ai"
 CLOUD_TRACES = "https://trace.wandb.ai"
@@ -105,9 +100,9 @@ def ask(url: str, timeout_sec: float = TIMEOUT_SEC) -> Answer:
     Raises:
         UnreachableError: nothing answers there within *timeout_sec*, names and proxies included.
     """
-    request = urllib.request.Request(url, headers={"User-Agent": "runatlas"})  # noqa: S310
     if not url.startswith(("http://", "https://")):
         raise _unreachable(url, "not an http or https address")
+    request = urllib.request.Request(url, headers={"User-Agent": "runatlas"})  # noqa: S310
 
     def get() -> Answer:
         handler = urllib.request.HTTPSHandler(context=_context())
@@ -120,37 +115,8 @@ def ask(url: str, timeout_sec: float = TIMEOUT_SEC) -> Answer:
 
     try:
         return within(timeout_sec, get)
-    except TimeoutError:
-        raise _unreachable(url, f"no answer within {timeout_sec:g} s") from None
-    except (OSError, ValueError) as problem:
-        reason = getattr(problem, "reason", problem)
-        raise _unreachable(url, str(getattr(reason, "strerror", None) or reason)) from None
-
-
-def within(limit_sec: float, call: Callable[[], T]) -> T:
-    """Return what *call* returns, or raise TimeoutError after *limit_sec*.
-
-    A name that no server resolves has no limit of its own, and no call can be cancelled: one that
-    takes too long is left to a thread that ends with the process.
-    """
-    done: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
-
-    def work() -> None:
-        try:
-            done.put((call(), None))
-        except BaseException as problem:  # noqa: BLE001  given to the caller
-            done.put((None, problem))
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        value, problem = done.get(timeout=limit_sec)
-    except queue.Empty:
-        raise TimeoutError(f"no answer within {limit_sec:g} s") from None
-    if isinstance(problem, socket.timeout):
-        raise TimeoutError(str(problem))
-    if problem is not None:
-        raise problem
-    return value  # type: ignore[return-value]
+    except AnswerError as problem:
+        raise _unreachable(url, _reason(problem, timeout_sec)) from None
 
 
 def bundle(environment: Mapping[str, str] = os.environ) -> str | None:
@@ -163,6 +129,16 @@ def _context() -> ssl.SSLContext:
     if named and Path(named).is_dir():
         return ssl.create_default_context(capath=named)
     return ssl.create_default_context(cafile=named)
+
+
+def _reason(problem: AnswerError, timeout_sec: float) -> str:
+    """Return why there was no answer, in a few words."""
+    cause: object = problem.__cause__
+    while getattr(cause, "reason", None):  # urllib puts it into its own error
+        cause = getattr(cause, "reason", None)
+    if cause is None or isinstance(cause, TimeoutError):
+        return f"no answer within {timeout_sec:g} s"
+    return getattr(cause, "strerror", None) or str(cause)
 
 
 def _unreachable(url: str, why: str) -> UnreachableError:
