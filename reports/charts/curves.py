@@ -36,6 +36,7 @@ def curves(facts: Facts, axes: Axes, found: Results, rows: Mapping[str, Rows]) -
         traces=tuple(_trace(by("loss", tables), stage, along, losses) for stage in stages),
         layout={
             "columns": 2,
+            "logged": plane.logged("loss", rows),
             "panels": [
                 plane.panel(theme.STAGES[stage], theme.STAGES[stage], across, height)
                 for stage in stages

@@ -40,6 +40,9 @@ def performance(
         traces=(_trace(by("metric", tables), by("metric", at), list(rows)),) if rows else (),
         layout={
             "columns": 1,
+            "logged": plane.logged(
+                "metric", {m.name: r for m, r in rows.items() if m not in machine}
+            ),
             "panels": [plane.panel("all", "", by("metric", x), height)] if rows else [],
         },
         colour="stage",

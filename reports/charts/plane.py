@@ -7,19 +7,24 @@ of categories, their names. A trace says which ``panel`` it stands in, the ``sta
 shows where that is not all, and ``smooth`` where a smoothed line is drawn over what was logged.
 Its rows may also be ``frontier``: the least y so far, of those shown.
 
+``logged`` says, where lines of the history are drawn, which ``metric`` they are of and whether they
+are ``thinned``: on zooming in the page says whether all that was logged is there, and if not which
+statement gives it.
+
 What stands on x is the reader's choice for the whole page, as if each chart had an option of the
 key ``axis``: step, tokens, flops or time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from reports.charts.spec import Json, Note, by, col
 from reports.results import Results
+from reports.series import Rows
 
 X_AXES: dict[str, Json] = {
     "step": {"title": "step", "unit": "", "type": "linear"},
@@ -63,6 +68,11 @@ def measured(frames: Iterable[pl.DataFrame]) -> list[str]:
         for name in X_AXES
         if any(f[name].cast(pl.Float64).is_finite().fill_null(value=False).any() for f in listed)
     ]
+
+
+def logged(option: str, rows: Mapping[str, Rows]) -> Json:
+    """Return what the page needs to say of how much of each metric it holds."""
+    return by(option, {name: {"metric": name, "thinned": r.thinned} for name, r in rows.items()})
 
 
 def own_colour(found: Results) -> str:

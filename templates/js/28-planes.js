@@ -26,27 +26,60 @@ function resetZoom(panels) {
   change({ zoom });
 }
 
-// What is not drawn, in words: by far the most of it nobody would miss by looking.
+const listedRuns = (runs) => runs.slice(0, 6).map((run) => isolated(clipped(report.runs.name[run]))).join(', ') + (runs.length > 6 ? ' …' : '');
+
+function sayLacking(panels) {
+  const drawn = new Set(panels.flatMap(({ found }) => [...found.runs]));
+  const without = new Set(panels.flatMap(({ found }) => [...found.without]));
+  const lacking = [...without].filter((run) => !drawn.has(run)).sort((a, b) => a - b);
+  return lacking.length ? `${counted(lacking.length, 'run')} left out: ${panels[0].axes.x.title} not measured (${listedRuns(lacking)}).` : '';
+}
+
+function sayLow(panels) {
+  const low = panels.reduce((sum, { found }) => sum + found.low, 0);
+  return low ? `${counted(low, 'point')} of 0 or less left out: a log axis has no place for ${low === 1 ? 'it' : 'them'}.` : '';
+}
+
+function sayAstray(panels) {
+  const astray = panels.flatMap(({ found, scales }) => found.astray.filter((y) => !inRange(y, scales.y.range)));
+  if (!astray.length) return '';
+  const furthest = number(astray.reduce((a, b) => Math.max(a, b)));
+  return `${counted(astray.length, 'point')} of diverged runs, up to ${furthest}, beyond the axis: − zooms out.`;
+}
+
+// The rows of the shown runs that are in view, and the steps they lie between.
+function inSight({ series, scales: { x, y } }) {
+  const seen = { points: 0, steps: [Infinity, -Infinity] };
+  for (const { trace, table, xs, ys, pieces } of series) {
+    for (const { run, from, to } of trace.role === 'data' ? pieces : []) {
+      for (let row = from; row < to; row++) {
+        if (!isShown(run) || !inRange(xs[row], x.range) || !inRange(ys[row], y.range)) continue;
+        seen.points += 1;
+        seen.steps = [Math.min(seen.steps[0], table.step[row]), Math.max(seen.steps[1], table.step[row])];
+      }
+    }
+  }
+  return seen;
+}
+
+function sayZoomed(chart, panels) {
+  const zoomed = panels.filter(({ key }) => state.zoom[key]);
+  if (!zoomed.length) return '';
+  const back = 'Double click or Escape shows all.';
+  const logged = resolved(chart.layout.logged, planeOptions(chart));
+  if (!logged) return `Zoomed in. ${back}`;
+  const seen = zoomed.map(inSight);
+  const points = counted(seen.reduce((sum, one) => sum + one.points, 0), 'point');
+  if (!logged.thinned) return `Zoomed in: ${points} in view, all that was logged. ${back}`;
+  const [low, high] = [Math.min(...seen.map(({ steps }) => steps[0])), Math.max(...seen.map(({ steps }) => steps[1]))];
+  const name = logged.metric.replace(/'/g, "''");
+  return `Zoomed in: ${points} in view, thinned from what was logged. All of it, in runs.duckdb: select run_id, step, value from history where metric = '${name}' and step between ${low} and ${high} order by all. ${back}`;
+}
+
+// What is not drawn, in words: nobody would miss it by looking.
 function sayLeftOut(chart, panels) {
-  const total = (part) => panels.reduce((sum, { found }) => sum + found[part], 0);
-  const says = [];
-  const without = [...new Set(panels.flatMap(({ found }) => [...found.without]))].sort((a, b) => a - b);
-  const runs = new Set(panels.flatMap(({ found }) => [...found.runs]));
-  const lacking = without.filter((run) => !runs.has(run));
-  if (lacking.length) {
-    const axis = panels[0].axes.x;
-    const names = lacking.slice(0, 6).map((run) => isolated(clipped(report.runs.name[run]))).join(', ');
-    says.push(`${counted(lacking.length, 'run')} left out: ${axis.title} not measured (${names}${lacking.length > 6 ? ' …' : ''}).`);
-  }
-  const low = total('low');
-  if (low) says.push(`${counted(low, 'point')} of 0 or less left out: a log axis has no place for ${low === 1 ? 'it' : 'them'}.`);
-  const astray = panels.flatMap(({ found, scales }) => found.astray.filter((y) => y > scales.y.range[1] || y < scales.y.range[0]));
-  if (astray.length) {
-    const furthest = number(astray.reduce((a, b) => Math.max(a, b)));
-    says.push(`${counted(astray.length, 'point')} of diverged runs, up to ${furthest}, beyond the axis: − zooms out.`);
-  }
-  if (panels.some(({ key }) => state.zoom[key])) says.push('Zoomed in: double click or Escape shows all.');
-  byId(`says-${chart.key}`).textContent = says.join(' ');
+  const says = panels.length ? [sayLacking(panels), sayLow(panels), sayAstray(panels), sayZoomed(chart, panels)] : [];
+  byId(`says-${chart.key}`).textContent = says.filter(Boolean).join(' ');
 }
 
 function drawPlane(chart) {

@@ -209,7 +209,7 @@ def test_dragging_zooms_and_a_double_click_shows_all_again(page):
     low, high = page.evaluate(f"{PANEL.format('pretraining')}.scales.x.range")
 
     assert (low, high) == (pytest.approx(100, abs=2), pytest.approx(300, abs=2))
-    assert "Zoomed in" in page.inner_text("#says-curves")
+    assert "all that was logged" in page.inner_text("#says-curves")
     wait(page, "location.hash.includes('zoom.curves/pretraining=')")
     page.mouse.dblclick(*end)
     settled(page)
