@@ -59,7 +59,9 @@ def parallel(facts: Facts, axes: Axes, found: Results) -> Chart:
 def _asked(found: Results) -> list[Column]:
     """Return the config columns that tell runs apart, the known ones first."""
     kept = [c for c in found.columns.values() if c.group == "config" and _tells(c)]
-    kept.sort(key=lambda c: (c.key not in FIRST, -_known(c), -len(set(c.values)), c.key))
+    kept.sort(
+        key=lambda c: (c.key not in FIRST, "seed" in c.key, -_known(c), -len(set(c.values)), c.key)
+    )
     sources: set[tuple[Value, ...]] = set()
     different = [c for c in kept if not (c.values in sources or sources.add(c.values))]  # type: ignore[func-returns-value]
     chosen = different[:MOST_ASKED]

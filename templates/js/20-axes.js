@@ -59,7 +59,8 @@ function linearTicks([low, high], most) {
 
 const DECADE_STEPS = [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 5, 7]];
 
-function logTicks([low, high], most) {
+function logTicks([low, high], room) {
+  const most = Math.min(room, 9);
   const decades = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) decades.push(power);
   const inside = (value) => value >= low * 0.9999 && value <= high * 1.0001;

@@ -59,7 +59,8 @@ function frontierOf(one) {
     least = Math.min(least, ys[row]);
   }
   const ofFront = (values) => Float64Array.from(front, (row) => values[row]);
-  return { ...one, xs: ofFront(xs), ys: ofFront(ys), pieces: front.length ? [{ run: -1, from: 0, to: front.length }] : [] };
+  const runs = new Set(front.map((row) => one.table.run[row]));
+  return { ...one, xs: ofFront(xs), ys: ofFront(ys), runs, pieces: front.length ? [{ run: -1, from: 0, to: front.length }] : [] };
 }
 
 // What is drawn of the shown runs, and why some of it is not.

@@ -138,22 +138,31 @@ function insideBox(pen, { left, right, top, bottom }, draw) {
   pen.restore();
 }
 
+// How lines look among so many. A stroke of at most one pixel is drawn ten times as fast as a wider
+// one (measured), and the logged lines of hundreds of runs are a haze: they come with the pointer.
+function styleOf(many) {
+  if (many > 120) return { width: 1, alpha: 0.55, raw: 0 };
+  return { width: 1.7, alpha: 1, raw: many > 60 ? 0.08 : many > 12 ? 0.16 : 0.28 };
+}
+
 // A run's lines and marks; bold ones have an edge in the card's colour, to stand off from the rest.
-function drawRun(pen, panel, one, piece, colour, { bold }) {
+function drawRun(pen, panel, one, piece, colour, bold) {
   const { trace, xs, ys } = one;
   const { scales } = panel;
   if (one.marks) {
     drawMarks(pen, piece, one, scales, { colour, grow: bold ? 1.5 : 0, alpha: bold ? 1 : 0.85 });
     return;
   }
+  const style = styleOf(panel.found.runs.size);
   const smooth = trace.smooth && state.smooth > 0;
-  const many = panel.found.runs.size;
-  const width = (trace.plotly.line?.width ?? 1.7) * (many > 120 ? 0.75 : 1);
-  if (bold) strokeLine(pen, piece, xs, smooth ? panel.smooth(one) : ys, scales, { colour: ink('card'), width: 6 });
-  if (smooth) strokeLine(pen, piece, xs, ys, scales, { colour, width: 1, alpha: bold ? 0.55 : many > 60 ? 0.08 : many > 12 ? 0.16 : 0.28 });
-  const dash = trace.plotly.line?.dash ? [6, 4] : [];
-  const alpha = bold ? 1 : (trace.plotly.opacity ?? 1);
-  strokeLine(pen, piece, xs, smooth ? panel.smooth(one) : ys, scales, { colour, width: bold ? width + 1 : width, alpha, dash });
+  const values = smooth ? panel.smooth(one) : ys;
+  const raw = bold ? 0.55 : style.raw;
+  if (bold) strokeLine(pen, piece, xs, values, scales, { colour: ink('card'), width: 6 });
+  if (smooth && raw) strokeLine(pen, piece, xs, ys, scales, { colour, width: 1, alpha: raw });
+  const { line = {}, opacity = style.alpha } = trace.plotly;
+  const width = line.width ?? style.width;
+  const look = bold ? { width: Math.max(width, 1.7) + 1 } : { width, alpha: opacity };
+  strokeLine(pen, piece, xs, values, scales, { colour, dash: line.dash ? [6, 4] : [], ...look });
 }
 
 // What of a line has been played so far; only what lies along training can be.
@@ -174,7 +183,7 @@ function drawBase(panel) {
     for (const one of panel.series) {
       for (const piece of one.pieces) {
         const colour = piece.run < 0 ? resolved(one.trace.plotly.line.color, {}) : colours[piece.run];
-        if (isShown(piece.run)) drawRun(pen, panel, one, played(panel, piece, one), colour, {});
+        if (isShown(piece.run)) drawRun(pen, panel, one, played(panel, piece, one), colour);
       }
     }
   });
@@ -191,7 +200,7 @@ function drawOver(panel) {
     for (const run of chosen) {
       for (const one of panel.series) {
         for (const piece of one.pieces) {
-          if (piece.run === run) drawRun(pen, panel, one, played(panel, piece, one), colours[run], { bold: true });
+          if (piece.run === run) drawRun(pen, panel, one, played(panel, piece, one), colours[run], true);
         }
       }
     }

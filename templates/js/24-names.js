@@ -85,15 +85,16 @@ function namesBeside(panel, ends, chosen) {
   return words;
 }
 
-// Chosen runs first, then those that end highest and lowest in turn.
+// Chosen runs first, then those that end highest and lowest in turn; of markers the frontier's.
 function drawNames(panel, chosen, colours) {
   const { box } = panel;
   const ends = endsOf(panel).sort((a, b) => a.place[1] - b.place[1] || a.run - b.run);
   const turns = ends.map((_, i) => ends[i % 2 ? ends.length - 1 - (i >> 1) : i >> 1]);
   const first = turns.filter(({ run }) => chosen.includes(run));
-  const atEdge = ({ run, place, marks }) => !chosen.includes(run) && (marks || place[0] > box.right - EDGE);
+  const front = panel.series.find(({ runs }) => runs)?.runs;
+  const told = ({ run, place, marks }) => !chosen.includes(run) && (marks ? front?.has(run) : place[0] > box.right - EDGE);
   const most = Math.min(MOST_NAMES, Math.floor((box.bottom - box.top) / NAME_HEIGHT));
-  const named = [...first, ...turns.filter(atEdge)].slice(0, most);
+  const named = [...first, ...turns.filter(told)].slice(0, most);
   if (!box.named) {
     panel.words.replaceChildren(...(box.width > 340 ? namesBeside(panel, named.filter(({ marks }) => marks), chosen) : []));
     return;

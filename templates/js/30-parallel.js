@@ -53,6 +53,7 @@ function layOutParallel(view) {
     x: Math.round(each * (i + 0.5)),
     scale: dimensionScale(dimension, view.size.top, view.size.bottom),
   }));
+  view.paths = Array.from({ length: RUNS }, (_, run) => pathOf(view, run));
   view.field.style.width = `${width}px`;
   view.each = each;
 }
@@ -74,7 +75,7 @@ function drawPath(pen, points) {
 
 function strokePath(pen, view, run, colour, width, alpha) {
   pen.beginPath();
-  drawPath(pen, pathOf(view, run));
+  drawPath(pen, view.paths[run]);
   [pen.strokeStyle, pen.lineWidth, pen.globalAlpha] = [colour, width, alpha];
   pen.stroke();
   pen.globalAlpha = 1;
@@ -86,7 +87,7 @@ function drawParallelBase(view) {
   const amount = atlas.visible;
   const alpha = amount > 400 ? 0.22 : amount > 80 ? 0.45 : 0.8;
   for (let run = 0; run < RUNS; run++) if (!shown[run]) strokePath(pen, view, run, ink('line'), 1, 0.6);
-  for (let run = 0; run < RUNS; run++) if (shown[run]) strokePath(pen, view, run, colours[run], amount > 80 ? 1.2 : 1.7, alpha);
+  for (let run = 0; run < RUNS; run++) if (shown[run]) strokePath(pen, view, run, colours[run], amount > 80 ? 1 : 1.7, alpha);
 }
 
 function drawParallelOver(view) {
@@ -97,7 +98,7 @@ function drawParallelOver(view) {
   for (const run of chosen) {
     strokePath(pen, view, run, ink('card'), 6, 1);
     strokePath(pen, view, run, colours[run], 2.8, 1);
-    for (const [x, y] of pathOf(view, run)) drawMark(pen, 'circle', x, y, 3.6, colours[run], 1);
+    for (const [x, y] of view.paths[run]) drawMark(pen, 'circle', x, y, 3.6, colours[run], 1);
   }
 }
 

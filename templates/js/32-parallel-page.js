@@ -10,7 +10,7 @@ function drawParallel(view) {
     view.axes.children[at].querySelector('button').focus({ preventScroll: true });
     view.focus = null;
   }
-  const lines = [...shown.keys()].filter((run) => shown[run] && pathOf(view, run).length > 1).length;
+  const lines = [...shown.keys()].filter((run) => shown[run] && view.paths[run].length > 1).length;
   atlas.drawn[view.chart.key] = lines;
   showLegend(view.chart, colourOf(view.chart));
   showEmpty(view.chart, lines);
@@ -23,7 +23,7 @@ function nearestPath(view, [px, py]) {
   let best = { run: -1, far: 14 };
   for (let run = 0; run < RUNS; run++) {
     if (!shown[run]) continue;
-    const points = pathOf(view, run);
+    const points = view.paths[run];
     for (let i = 1; i < points.length; i++) {
       const [[ax, ay], [bx, by]] = [points[i - 1], points[i]];
       if (px < ax - 4 || px > bx + 4) continue;
