@@ -7,16 +7,17 @@ run is shown, each option has its default, and the legend is drawn into the pict
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from reports import theme
+from reports.attributes import run_attributes
+from reports.camera import projector, shares, step_back
 from reports.charts.spec import Chart, Json
 from reports.flat import panels, parallel_axes
 from reports.gather import Report
-from reports.page import run_attributes
-from reports.resolver import At, Resolver, colours, key, table_of, vertices
+from reports.resolver import At, Floats, Resolver, colours, key, table_of, vertices
 
 MOST_LABELS = 12
 LABEL_HEIGHT = 17  # pixels
@@ -62,12 +63,12 @@ def _scene(
     """Return the traces and the layout of a chart that plotly draws in three dimensions."""
     layout = resolver.value(chart.layout, None)
     needs = layout.pop("meta")["needs"]
-    _step_back(layout["scene"]["camera"], max(1.0, needs * size[1] / size[0]))
+    step_back(layout["scene"]["camera"], max(1.0, needs * size[1] / size[0]))
     traces = []
     for spec in chart.traces:
         if spec.get("only") is not None:
             continue
-        trace, at = _trace(resolver, chart, spec)
+        trace, at = scene_trace(resolver, chart, spec)
         if "colour" in spec:
             runs = at.table["run"][np.maximum(at.rows, 0)].astype(int)
             own = [of_runs[run] for run in runs.tolist()]
@@ -79,7 +80,7 @@ def _scene(
     return {"data": traces, "layout": layout}
 
 
-def _trace(resolver: Resolver, chart: Chart, spec: Json) -> tuple[Json, At]:
+def scene_trace(resolver: Resolver, chart: Chart, spec: Json) -> tuple[Json, At]:
     """Return the plotly trace that *spec* describes, and its vertices."""
     table = table_of(chart.tables[resolver.value(spec["table"], None)])
     keep = resolver.value(spec.get("within"), None)
@@ -96,16 +97,24 @@ def _trace(resolver: Resolver, chart: Chart, spec: Json) -> tuple[Json, At]:
     return trace, at
 
 
-def _step_back(camera: Json, times: float) -> None:
-    for axis, center in camera["center"].items():
-        camera["eye"][axis] = center + (camera["eye"][axis] - center) * times
-
-
 def _labels(
     report: Report, trace: Json, at: At, *, scene: Json, size: tuple[int, int], ink: str
 ) -> list[Json]:
     """Return the names that can stand beside the ends without covering each other."""
-    project = _projector(scene, size[1])
+    points = np.column_stack([trace[axis] for axis in "xyz"])
+    across, down, _ = projector(scene, size[1])(shares(points, scene))
+    named = names_of_ends(report, at, (across, down), size[0] / 2)
+    return [_annotation(text, points[i].tolist(), scene, ink) for i, text in named]
+
+
+def names_of_ends(
+    report: Report, at: At, places: tuple[Floats, Floats], edge: float, unit: float = 1.0
+) -> list[tuple[int, str]]:
+    """Return which ends have a name beside them, in the order of what matters, and the name.
+
+    *places* are where the ends stand on the picture, across and down; *edge* is its right end,
+    *unit* how much of them is a pixel.
+    """
     runs = [report.facts.runs[int(at.table["run"][row])] for row in at.rows]
     parents = {run.parent for run in runs}
     diverged = report.results.diverged
@@ -113,21 +122,20 @@ def _labels(
     order = [i for i, run in enumerate(runs) if run.index in diverged or run.index not in parents]
     order.sort(key=lambda i: (runs[i].index not in diverged, -accuracy[i], i))
     taken: list[tuple[float, float, float]] = []
-    made: list[Json] = []
+    made: list[tuple[int, str]] = []
     for i in order:
         run = runs[i]
         text = run.name if len(run.name) <= LONGEST_LABEL else run.name[:LONGEST_LABEL] + "…"
         text += f", diverged at {diverged[run.index][1]:,}" if run.index in diverged else ""
-        point = [float(trace[axis][i]) for axis in "xyz"]
-        left, top = project(point)
-        right = left + len(text) * LETTER_WIDTH + 16
+        left, top = (float(of[i]) for of in places)
+        right = left + (len(text) * LETTER_WIDTH + 16) * unit
         free = all(
-            abs(other_top - top) > LABEL_HEIGHT or end_at < left or right < start
+            abs(other_top - top) > LABEL_HEIGHT * unit or end_at < left or right < start
             for start, end_at, other_top in taken
         )
-        if free and right < size[0] / 2 and len(taken) < MOST_LABELS:
+        if free and right < edge and len(made) < MOST_LABELS:
             taken.append((left, right, top))
-            made.append(_annotation(text, point, scene, ink))
+            made.append((i, text))
     return made
 
 
@@ -143,27 +151,3 @@ def _annotation(text: str, point: Sequence[float], scene: Json, colour: str) -> 
         "xshift": 9,
         "font": {"size": 12, "color": colour},
     }
-
-
-def _projector(scene: Json, height: int) -> Callable[[Sequence[float]], tuple[float, float]]:
-    """Return where plotly's camera shows a point, in pixels from the middle of the scene."""
-    eye, center = (np.array([*scene["camera"][key].values()]) for key in ("eye", "center"))
-    forward = (center - eye) / np.linalg.norm(center - eye)
-    right = np.cross(forward, [0, 0, 1])
-    right /= np.linalg.norm(right)
-    up = np.cross(right, forward)
-    half = height / 2 / math.tan(math.pi / 8)
-    axes = [scene[key] for key in ("xaxis", "yaxis", "zaxis")]
-    aspect = np.array([*scene["aspectratio"].values()])
-
-    def project(point: Sequence[float]) -> tuple[float, float]:
-        shares = []
-        for value, axis in zip(point, axes, strict=True):
-            low, high = axis["range"]
-            shown = math.log10(value) if axis.get("type") == "log" else value
-            shares.append((shown - low) / (high - low) - 0.5)
-        ray = np.array(shares) * aspect - eye
-        depth = float(ray @ forward)
-        return half * float(ray @ right) / depth, -half * float(ray @ up) / depth
-
-    return project

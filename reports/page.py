@@ -20,11 +20,14 @@ from typing import Any
 import jinja2
 
 from reports import cells, prose, theme, words
+from reports.attributes import run_attributes
 from reports.charts import spec
 from reports.charts.spec import Chart, Json
 from reports.gather import Report, tables
 from reports.origin import origin
 from reports.pack import Packed, pack
+from reports.posters import ROOMS, poster
+from reports.resolver import mixed
 from reports.straddles import straddles
 
 PLOTLY_VERSION = "4.1.1"
@@ -73,6 +76,7 @@ def render(report: Report) -> bytes:
             metrics=sorted(report.facts.catalog.values(), key=lambda metric: metric.name),
             trays={chart.key: cells.tray(report, chart) for chart in report.charts},
             straddles={chart.key: straddles(report, chart) for chart in report.charts},
+            posters=_posters(report),
             symbols=sorted({*theme.STAGE_SYMBOLS, theme.NOT_MEASURED_SYMBOL}),
         )
     )
@@ -85,6 +89,16 @@ def _sections(report: Report) -> list[tuple[str, str, list[Chart]]]:
     return [(key, key.capitalize(), charts) for key, charts in by_key.items() if charts]
 
 
+def _posters(report: Report) -> dict[str, str]:
+    """Return the stills of each scene, for much room and for little."""
+    attributes = run_attributes(report)
+    return {
+        chart.key: "".join(poster(report, chart, room, attributes) for room in ROOMS)
+        for chart in report.charts
+        if chart.kind == "scene"
+    }
+
+
 def _stages(report: Report) -> list[tuple[int, str, str, int]]:
     """Return place, name, symbol and number of runs of each stage that is there."""
     places = [theme.stage_index(run.stage) for run in report.facts.runs]
@@ -92,24 +106,6 @@ def _stages(report: Report) -> list[tuple[int, str, str, int]]:
         (place, theme.STAGES[place], theme.STAGE_SYMBOLS[place], places.count(place))
         for place in sorted(set(places))
     ]
-
-
-def run_attributes(report: Report) -> dict[str, list[Any]]:
-    """Return what a specification may refer to of a run, in the order of the runs."""
-    runs = report.facts.runs
-    stages = [theme.stage_index(run.stage) for run in runs]
-    attributes: dict[str, list[Any]] = {
-        "name": [run.name for run in runs],
-        "stage": stages,
-        "symbol": [theme.STAGE_SYMBOLS[stage] for stage in stages],
-        "parent": [run.parent for run in runs],
-        "offset": [run.offset for run in runs],
-        "status": [prose.status(report, run) for run in runs],
-        "diverged": [report.results.diverged.get(run.index, (None, None))[1] for run in runs],
-    }
-    for role in ("depth", "dim", "batch"):
-        attributes[f"words.{role}"] = [cells.config_words(report, run, role) for run in runs]
-    return attributes
 
 
 def _document(report: Report, packed: Packed) -> Json:
@@ -241,6 +237,8 @@ def style(*names: str) -> str:
 def _variables(name: str) -> str:
     colours = {**theme.THEMES[name]}
     colours |= {f"stage-{i}": colour for i, colour in enumerate(theme.STAGE_COLOURS[name])}
+    last = theme.RAMP_STEPS - 1
+    colours |= {f"ramp-{i}": mixed(theme.RAMPS[name], i / last) for i in range(last + 1)}
     listed = "".join(f"--{key}:{colour};" for key, colour in colours.items())
     return f"{listed}color-scheme:{name};--font:{theme.FONT}"
 

@@ -93,19 +93,13 @@ def colours(report: Report, chart: Chart, name: str) -> tuple[list[str], list[Js
         return [stages[theme.stage_index(run.stage)] for run in report.facts.runs], []
     none = theme.THEMES[name]["none"]
     column = report.results.columns.get(chart.colour)
-    values = [
-        float(value) if isinstance(value, float | int) and math.isfinite(value) else None
-        for value in (column.values if column else [None] * len(report.facts.runs))
-    ]
-    known = [value for value in values if value is not None]
-    if not known or column is None:
-        return [none] * len(values), []
-    low, high = min(known), max(known)
-    log = low > 0 and high / low > LOG_FROM
+    known = _finite(report, chart)
+    if column is None or all(value is None for value in known):
+        return [none] * len(known), []
+    low, high, log = _scale(known)
     on: Callable[[float], float] = math.log10 if log else float
-    first, width = on(low), (on(high) - on(low)) or 1
     ramp = theme.RAMPS[name]
-    of_runs = [none if v is None else _mixed(ramp, (on(v) - first) / width) for v in values]
+    of_runs = [none if s is None else mixed(ramp, s) for s in shares_of_ramp(report, chart)]
     ends = [low, 10 ** ((on(low) + on(high)) / 2) if log else (low + high) / 2, high]
     marker: Json = {
         "color": [on(low)],
@@ -128,7 +122,35 @@ def colours(report: Report, chart: Chart, name: str) -> tuple[list[str], list[Js
     return of_runs, [{**hidden, "marker": marker}]
 
 
-def _mixed(ramp: Sequence[str], share: float) -> str:
+def shares_of_ramp(report: Report, chart: Chart) -> list[float | None]:
+    """Return for each run how far along the scale of the chart's colours it is, 0 to 1."""
+    known = _finite(report, chart)
+    if all(value is None for value in known):
+        return known
+    low, high, log = _scale(known)
+    on: Callable[[float], float] = math.log10 if log else float
+    first, width = on(low), (on(high) - on(low)) or 1
+    return [None if value is None else (on(value) - first) / width for value in known]
+
+
+def _finite(report: Report, chart: Chart) -> list[float | None]:
+    """Return each run's value of what colours the chart, where it is a finite number."""
+    column = report.results.columns.get(chart.colour)
+    return [
+        float(value) if isinstance(value, float | int) and math.isfinite(value) else None
+        for value in (column.values if column else [None] * len(report.facts.runs))
+    ]
+
+
+def _scale(values: Sequence[float | None]) -> tuple[float, float, bool]:
+    """Return the ends of the scale of *values*, and whether it is logarithmic."""
+    known = [value for value in values if value is not None]
+    low, high = min(known), max(known)
+    return low, high, low > 0 and high / low > LOG_FROM
+
+
+def mixed(ramp: Sequence[str], share: float) -> str:
+    """Return the colour at *share*, 0 to 1, of the way along *ramp*."""
     at = min(max(share, 0.0), 1.0) * (len(ramp) - 1)
     first = min(int(at), len(ramp) - 2)
     pairs = [

@@ -106,6 +106,7 @@ SCALES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "dark": ("#7fb2ff", "#587cb8", "#696762", "#b97d43", "#ffae5e"),
     },
 }
+RAMP_STEPS = 24  # how finely a still in the page shows a scale
 
 CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "light": (
