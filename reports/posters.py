@@ -28,6 +28,7 @@ HEIGHT = 1000  # units of the picture: whole numbers are fine enough
 ROOMS: Mapping[str, tuple[float, int]] = {"wide": (620.0, 4000), "narrow": (330.0, 1600)}
 MANY_RUNS = 200  # above which shadows and what lies behind a median are left out
 SMALLEST_LINE = 3  # vertices
+SMALLEST_SHAPE = 5.0  # pixels
 
 
 @dataclass(slots=True)
@@ -142,11 +143,8 @@ class _Vertices:
         x, y = np.rint(self.across[kept]).astype(int), np.rint(self.down[kept]).astype(int)
         moved = [True, *((np.diff(x) != 0) | (np.diff(y) != 0)).tolist()]
         x, y = x[moved], y[moved]
-        ways = "".join(
-            f"{dx}{'' if dy < 0 else ' '}{dy}{' '}"
-            for dx, dy in zip(np.diff(x).tolist(), np.diff(y).tolist(), strict=True)
-        )
-        return f"M{x[0]} {y[0]}l{ways.strip() or '0 0'}"
+        ways = np.column_stack([np.diff(x), np.diff(y)]).ravel().tolist()
+        return f"M{x[0]} {y[0]}l{' '.join(map(str, ways)).replace(' -', '-') or '0 0'}"
 
 
 def _draw_lines(picture: _Picture, spec: Json, trace: Json, drawn: _Vertices) -> None:
@@ -183,6 +181,9 @@ def _draw_markers(picture: _Picture, trace: Json, drawn: _Vertices) -> None:
         kept = kept[np.unique(wanted.round().astype(int))]
     marker = trace["marker"]
     sizes = marker["size"] if isinstance(marker["size"], list | np.ndarray) else None
+    if sizes is None and marker["size"] < SMALLEST_SHAPE:
+        _draw_dots(picture, marker["size"], drawn, kept)
+        return
     symbols = marker["symbol"]
     shapes: dict[tuple[int, bool], list[str]] = {}
     for i in kept[np.argsort(-drawn.depth[kept], kind="stable")].tolist():
@@ -193,11 +194,22 @@ def _draw_markers(picture: _Picture, trace: Json, drawn: _Vertices) -> None:
         run = int(drawn.runs[i])
         shapes.setdefault((run, symbol.endswith("-open")), []).append(shape)
         picture.depths.setdefault(run, []).append(float(drawn.depth[i]))
-    faint = f' opacity="{marker["opacity"]}"' if marker.get("opacity", 1) < 1 else ""
     for (run, hollow), paths in shapes.items():
         kind = "hollow" if hollow else "mark"
-        path = f'<path class="{kind}"{faint} d="{"".join(paths)}"/>'
+        path = f'<path class="{kind}" d="{"".join(paths)}"/>'
         picture.groups.setdefault(run, []).append(path)
+
+
+def _draw_dots(picture: _Picture, size: float, drawn: _Vertices, kept: Any) -> None:
+    """Draw markers that are too small for their shapes to be seen: a dot takes 10 bytes."""
+    for run in np.unique(drawn.runs[kept]).tolist():
+        own = kept[drawn.runs[kept] == run]
+        x, y = (np.rint(of[own]).astype(int) for of in (drawn.across, drawn.down))
+        ways = zip(np.diff(x, prepend=0).tolist(), np.diff(y, prepend=0).tolist(), strict=True)
+        dots = "".join(f"m{dx} {dy}h0" for dx, dy in ways)
+        path = f'<path class="line" stroke-width="{size}" d="{dots}"/>'
+        picture.groups.setdefault(run, []).append(path)
+        picture.depths.setdefault(run, []).append(float(np.mean(drawn.depth[own])))
 
 
 def _shape(symbol: str, x: int, y: int, r: int) -> str:
