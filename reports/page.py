@@ -229,7 +229,7 @@ def style(*names: str) -> str:
     return (
         f":root{{{light}}}\n"
         f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}\n"
-        f":root[data-theme=dark]{{{dark}}}\n@media print{{:root{{{light}}}}}\n"
+        f":root[data-theme=dark]{{{dark}}}\n@media print{{:root:root:root{{{light}}}}}\n"
         f"{_joined('css', names)}"
     )
 

@@ -118,6 +118,7 @@ const atlas = (window.__runatlas = {
 });
 
 const systemDark = matchMedia('(prefers-color-scheme: dark)');
-const themeName = () => state.theme || (systemDark.matches ? 'dark' : 'light');
+let printing = false; // paper is light
+const themeName = () => (printing ? 'light' : state.theme || (systemDark.matches ? 'dark' : 'light'));
 const ink = (name) => report.themes[themeName()][name];
 const calm = matchMedia('(prefers-reduced-motion: reduce)');

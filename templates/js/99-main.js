@@ -10,6 +10,7 @@ async function main() {
   listenToTable();
   listenToPins();
   listenToSheet();
+  listenToPosters();
   listenToKeys();
   listenToScrubber();
   for (const chart of report.charts) {
