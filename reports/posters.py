@@ -29,6 +29,8 @@ ROOMS: Mapping[str, tuple[float, int]] = {"wide": (620.0, 4000), "narrow": (330.
 MANY_RUNS = 200  # above which shadows and what lies behind a median are left out
 SMALLEST_LINE = 3  # vertices
 SMALLEST_SHAPE = 5.0  # pixels
+# how much larger than its nominal size plotly's glyph of a marker is on the screen
+GLYPHS: Mapping[str, float] = {"circle": 1.55, "diamond": 1.35, "square": 1.65}
 
 
 @dataclass(slots=True)
@@ -190,7 +192,7 @@ def _draw_markers(picture: _Picture, trace: Json, drawn: _Vertices) -> None:
         size = float(marker["size"] if sizes is None else sizes[i])
         symbol = symbols if isinstance(symbols, str) else symbols[i]
         place = round(drawn.across[i]), round(drawn.down[i])
-        shape = _shape(symbol, *place, round(size / 2 * picture.unit * 0.95))
+        shape = _shape(symbol, *place, size / 2 * picture.unit)
         run = int(drawn.runs[i])
         shapes.setdefault((run, symbol.endswith("-open")), []).append(shape)
         picture.depths.setdefault(run, []).append(float(drawn.depth[i]))
@@ -212,14 +214,13 @@ def _draw_dots(picture: _Picture, size: float, drawn: _Vertices, kept: Any) -> N
         picture.depths.setdefault(run, []).append(float(np.mean(drawn.depth[own])))
 
 
-def _shape(symbol: str, x: int, y: int, r: int) -> str:
-    """Return the outline of a marker as a path."""
-    r = max(r, 1)
+def _shape(symbol: str, x: int, y: int, radius: float) -> str:
+    """Return the outline of a marker as a path, as large as plotly's glyph of it."""
+    r = max(round(radius * GLYPHS[symbol.removesuffix("-open")]), 1)
     if symbol.startswith("diamond"):
         return f"M{x} {y - r}l{r} {r} {-r} {r} {-r} {-r}z"
     if symbol.startswith("square"):
-        side = round(r * 0.88)
-        return f"M{x - side} {y - side}h{2 * side}v{2 * side}h{-2 * side}z"
+        return f"M{x - r} {y - r}h{2 * r}v{2 * r}h{-2 * r}z"
     return f"M{x - r} {y}a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0 {-2 * r} 0"
 
 
@@ -267,8 +268,8 @@ def _draw_axis(picture: _Picture, axis: int, far: Sequence[float]) -> None:
     across, down, _ = picture.project(ends)
     length = math.hypot(across[1] - across[0], down[1] - down[0])
     out = np.array([down[1] - down[0], across[0] - across[1]]) / (length or 1)
-    outward = -1.0 if axis == 2 else float(np.sign(out[1]) or 1)
-    out = np.array([-1.0, 0.0]) if axis == 2 else out * outward
+    away = float(out @ (across.mean(), down.mean()))  # from the middle of the picture
+    out = np.array([-1.0, 0.0]) if axis == 2 else out * math.copysign(1.0, away)
     side = "middle" if abs(out[0]) < 0.35 else "end" if out[0] < 0 else "start"
     last = -math.inf
     for share, text in _ticks(spec):
@@ -283,7 +284,7 @@ def _draw_axis(picture: _Picture, axis: int, far: Sequence[float]) -> None:
             f'<text class="tick" {place} dy=".35em" text-anchor="{side}">{escape(text)}</text>'
         )
     title = _plain(spec["title"]["text"])
-    x, y = (across.mean() + out[0] * 44 * unit), (down.mean() + out[1] * 38 * unit)
+    x, y = across.mean() + out[0] * 46 * unit, down.mean() + out[1] * 42 * unit
     turned = f' transform="rotate(-90 {x:.0f} {y:.0f})"' if axis == 2 else ""
     anchor = "middle" if axis == 2 else side
     at = f'x="{x:.0f}" y="{y:.0f}"'
