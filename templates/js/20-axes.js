@@ -23,7 +23,9 @@ function aired(type, low, high, air) {
   const on = onLine(type);
   const [a, b] = [on(low), on(high)];
   const more = (b - a) * air || (type === 'log' ? 0.05 : Math.abs(low) * 0.1 || 0.5);
-  return type === 'log' ? [10 ** (a - more), 10 ** (b + more)] : [low - more, high + more];
+  // the air must not leave what a number can be
+  if (type === 'log') return [10 ** Math.max(a - more, -307), 10 ** Math.min(b + more, 308)];
+  return [Math.max(low - more, -Number.MAX_VALUE), Math.min(high + more, Number.MAX_VALUE)];
 }
 
 const STEPS = [1, 2, 2.5, 5, 10];
