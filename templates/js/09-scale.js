@@ -1,17 +1,16 @@
 // A small sheet at the legend: which scale a number is coloured on, or in which buckets.
 
-const sheetOf = (() => {
-  let made = null;
-  return () => {
-    if (!made) {
-      made = element('div', 'popup');
-      made.popover = 'auto';
-      made.setAttribute('role', 'dialog');
-      document.body.append(made);
-    }
-    return made;
-  };
-})();
+// One popup for all: what is open closes when another opens.
+let popupElement = null;
+function popup() {
+  if (!popupElement) {
+    popupElement = element('div', 'popup');
+    popupElement.popover = 'auto';
+    popupElement.setAttribute('role', 'dialog');
+    document.body.append(popupElement);
+  }
+  return popupElement;
+}
 
 function openBeside(button, sheet) {
   sheet.showPopover();
@@ -26,7 +25,7 @@ function scaleButton(key) {
   button.type = 'button';
   button.setAttribute('aria-label', `${report.columns[key].label}: change the scale`);
   button.addEventListener('click', () => {
-    const sheet = sheetOf();
+    const sheet = popup();
     sheet.replaceChildren(...scaleEditor(key));
     sheet.setAttribute('aria-label', `Scale of ${report.columns[key].label}`);
     openBeside(button, sheet);

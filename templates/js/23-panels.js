@@ -35,6 +35,7 @@ function makePanel(chart, spec) {
 }
 
 function fitCanvas(canvas, width, height) {
+  if (recorder) return penOf(canvas);
   const ratio = devicePixelRatio || 1;
   const size = [Math.round(width * ratio), Math.round(height * ratio)];
   if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;

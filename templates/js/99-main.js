@@ -16,6 +16,7 @@ async function main() {
   for (const chart of report.charts) {
     listenToOptions(chart);
     listenToButtons(chart);
+    listenToSave(chart);
   }
   listenToScenes();
   document.body.append(sceneTip);
