@@ -18,6 +18,16 @@ from etl.snapshot import Manifest, Part
 if TYPE_CHECKING:
     import polars as pl
 
+_LONGEST_LINE = 1_000
+_TAIL = """
+    with counted as (
+        select run_id, source, count(*) as lines from console group by run_id, source
+    ), chosen as (
+        select run_id, arg_max(source, (lines, source)) as source from counted group by run_id
+    )
+    select {columns} from console semi join chosen using (run_id, source)
+    qualify row_number() over (partition by run_id order by segment desc, line desc) <= ?
+"""
 _BY_SOURCE = """
     select source, sum(points)::bigint from (
         select source, points from store.slots
@@ -31,10 +41,12 @@ def take(
     project: Project,
     now: datetime,
     same: Collection[str] = (),
+    console_lines: int = 0,
 ) -> Manifest:
     """Write a snapshot of the project's tables, of which only what changed is written, and note it.
 
-    The rows of the tables *same* are those of the snapshot that was current until now.
+    The rows of the tables *same* are those of the snapshot that was current until now. Of what each
+    run printed the last *console_lines* are kept, without what looks like a secret or a person.
     The same tables give the same id, whenever, wherever and in whatever order they were filled.
     """
     frozen = [name for name in schema.TABLES if name not in ("history", *schema.LOCAL)]
@@ -45,6 +57,7 @@ def take(
             for name in frozen
         ),
         _slots(con, project),
+        *([_console_tail(con, project, console_lines)] if console_lines else []),
     )
     of_runs = _history_parts(con, project)
     identity = snapshot.identify(project.name, parts, of_runs)
@@ -77,8 +90,11 @@ def take(
     return manifest
 
 
-def current(con: duckdb.DuckDBPyConnection, project: Project) -> str | None:
-    """Return the id of the snapshot that holds the tables' state, if it is whole on disk."""
+def current(con: duckdb.DuckDBPyConnection, project: Project, console_lines: int = 0) -> str | None:
+    """Return the id of the snapshot that holds the tables' state, if it is whole on disk.
+
+    One with printed lines does not hold it where none are wanted, nor the other way round.
+    """
     identity = _noted(con)
     if identity is None:
         return None
@@ -86,6 +102,8 @@ def current(con: duckdb.DuckDBPyConnection, project: Project) -> str | None:
     if not path.exists() or not path.stat().st_size:
         return None
     manifest = snapshot.read_manifest(project, identity)
+    if any(part.key == "console" for part in manifest.tables) != bool(console_lines):
+        return None
     there = snapshot.parts_in(project.parts)
     return identity if all(part.digest in there for part in manifest.parts) else None
 
@@ -113,6 +131,21 @@ def _table_part(con: duckdb.DuckDBPyConnection, project: Project, name: str) -> 
     query = f"select distinct {listed} from {name}"
     frame = tables.frame(con, query).sort(*_order(name, columns), nulls_last=False)
     return _written(project, name, frame)
+
+
+def _console_tail(con: duckdb.DuckDBPyConnection, project: Project, lines: int) -> Part:
+    """Write the last lines of each run, of the source that has most of them."""
+    import polars as pl
+
+    from etl.sources import private
+
+    columns = list(schema.TABLES["console"])
+    rows = tables.rows(con, _TAIL.format(columns=", ".join(columns)), lines)
+    text = columns.index("text")
+    public = [(*row[:text], private.text(row[text] or "")[:_LONGEST_LINE]) for row in rows]
+    empty = tables.frame(con, f"select {', '.join(columns)} from console limit 0")
+    frame = pl.DataFrame(public, schema=empty.schema, orient="row")
+    return _written(project, "console", frame.sort(*_order("console", columns), nulls_last=False))
 
 
 def _slots(con: duckdb.DuckDBPyConnection, project: Project) -> Part:

@@ -12,6 +12,7 @@ from typing import Any
 
 from etl.errors import UsageError
 
+MOST_CONSOLE_LINES = 1_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -74,13 +75,15 @@ class Settings:
     ``[axes]`` names metrics for the report (``loss``, ``accuracy``, ``mfu``, ``throughput``, and
     ``benchmarks``, a list of four); ``[aliases]`` maps a key to the metric that it is; ``[stages]``
     maps a source project or a script to a stage; ``baseline`` is the id or the name of the run that
-    the others are measured against.
+    the others are measured against; ``console_lines`` how many of the last lines that each run
+    printed a snapshot keeps, redacted: by default none, since they may hold anything.
     """
 
     axes: Mapping[str, Any] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     stages: Mapping[str, str] = field(default_factory=dict)
     baseline: str | None = None
+    console_lines: int = 0
 
 
 def data_dir(given: str | None, environment: Mapping[str, str] = os.environ) -> Path:
@@ -131,14 +134,7 @@ def settings(project: Project) -> Settings:
             fix=f"mend or remove {path}",
         ) from None
     names = ("axes", "aliases", "stages")
-    baseline = tables.pop("baseline", None)
-    if baseline is not None and not isinstance(baseline, str):
-        raise UsageError(
-            "baseline is not a text",
-            where=str(path),
-            done="nothing was changed",
-            fix='write it above all tables as baseline = "d20", the id or the name of a run',
-        )
+    single = _single(path, tables)
     strange = sorted(set(tables) - set(names))
     if strange:
         raise UsageError(
@@ -157,4 +153,20 @@ def settings(project: Project) -> Settings:
                 done="nothing was changed",
                 fix=f'write it as [{name}] and lines like "key" = "value"',
             )
-    return Settings(**known, baseline=baseline)
+    return Settings(**known, **single)
+
+
+def _single(path: Path, tables: dict[str, Any]) -> dict[str, Any]:
+    """Take out of *tables* what is no table, and return it by name."""
+    names = ("baseline", "console_lines")
+    found: dict[str, Any] = {name: tables.pop(name) for name in names if name in tables}
+    lines = found.get("console_lines", 0)
+    if type(lines) is not int or not 0 <= lines <= MOST_CONSOLE_LINES:
+        problem = f"console_lines is not a number from 0 to {MOST_CONSOLE_LINES}"
+        fix = "write it above all tables as console_lines = 40, the last lines to keep of each run"
+    elif not isinstance(found.get("baseline", ""), str):
+        problem = "baseline is not a text"
+        fix = 'write it above all tables as baseline = "d20", the id or the name of a run'
+    else:
+        return found
+    raise UsageError(problem, where=str(path), done="nothing was changed", fix=fix)

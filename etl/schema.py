@@ -141,6 +141,6 @@ SORT: dict[str, tuple[str, ...]] = {
 }
 
 # What a snapshot leaves out: places on one machine, and raw bytes and lines, which may hold
-# anything.
+# anything; of the lines it keeps a redacted tail where project.toml asks for one.
 LOCAL = ("console",)
 PRIVATE: dict[str, tuple[str, ...]] = {"quarantine": ("raw", "path")}

@@ -117,10 +117,11 @@ def sync(
                 for path in sorted(places)
                 if not path.exists()
             ]
-            identity = None if changed or outcome.changed else freeze.current(con, project)
+            lines = settings.console_lines
+            identity = None if changed or outcome.changed else freeze.current(con, project, lines)
             if identity is None:
                 same = outcome.same - ({"quarantine"} if changed else set())
-                identity = freeze.take(con, project, now, same).snapshot
+                identity = freeze.take(con, project, now, same, lines).snapshot
             tables.rows(con, "commit")
             # after the commit: a kill in between leaves an old pointer, which the next sync moves
             snapshot.point_to(project, identity)

@@ -27,6 +27,7 @@ from reports.pack import Packed, pack
 
 LONGEST = 2_000  # characters of one text
 MOST_VALUES = 40_000  # of summary, telemetry, segments and provenance each
+MOST_PRINTED = 400_000  # characters of what runs printed
 MOST_SETTINGS = 400_000  # lengths and values of stretches of runs that share one
 _NO_KEY, _NO_VALUE = -2, -1  # where a run does not have the key, or has it without a value
 
@@ -81,6 +82,12 @@ _DISAGREEMENTS = """
     select p.run, d.metric, d.source, d.other, d.points, d.largest
     from disagreements d join places p using (run_id) order by p.run, d.metric, d.source, d.other
 """
+# what did not finish comes first: there is a reason to look
+_CONSOLE = """
+    select p.run, string_agg(c.text, chr(10) order by c.segment, c.line) as text
+    from console c join places p using (run_id) join runs r using (run_id)
+    group by p.run, r.state order by r.state = 'finished', p.run
+"""
 _CONFIG = """
     select c.kind, c.key, c.value, list(p.run order by p.run) as runs
     from config c join places p using (run_id)
@@ -117,6 +124,7 @@ def details(db: duckdb.DuckDBPyConnection, facts: Facts) -> Details:
             for name, metric in sorted(facts.catalog.items())
         },
         "disagreements": _limited(_rows(db, _DISAGREEMENTS, texts)),
+        "console": _console(db),
         "left": {"summary": left, "telemetry": max(0, telemetry.height - MOST_VALUES)},
         "most": LONGEST,
     }
@@ -184,6 +192,16 @@ def _rows(db: duckdb.DuckDBPyConnection, sql: str, texts: _Texts) -> list[list[A
     found = db.execute(sql).fetchall()
     place: Callable[[Any], Any] = lambda v: [texts.place(v)] if isinstance(v, str) else v  # noqa: E731
     return [[place(value) for value in row] for row in found]
+
+
+def _console(db: duckdb.DuckDBPyConnection) -> dict[str, str | None]:
+    """Return by run the last lines that it printed, None where they found no room."""
+    found: dict[str, str | None] = {}
+    room = MOST_PRINTED
+    for run, text in db.execute(_CONSOLE).fetchall():
+        room -= len(text)
+        found[str(run)] = text if room >= 0 else None
+    return found
 
 
 def _limited(rows: Sequence[Any]) -> dict[str, Any]:

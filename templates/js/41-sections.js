@@ -213,8 +213,11 @@ function originPart(details, run) {
   return [sheetPart('Where this comes from', ...children)];
 }
 
-function consolePart(run) {
+function consolePart(details, run) {
   const id = clipped(cellOf('id', run)).replaceAll("'", "''");
   const query = element('code', '', `select text from console where run_id = '${id}' order by segment desc, line desc limit 40`);
-  return [sheetPart('Console', element('p', 'fine', 'What a run printed may hold anything, so it is in no snapshot and on no page. In runs.duckdb: ', query))];
+  const tail = details.console[run];
+  if (tail) return [sheetPart('Console', element('pre', '', tail), finePrint('The last lines, without what looks like a secret, a person or a home folder.'))];
+  const why = tail === null ? 'The last lines of other runs took all the room there is.' : 'What a run printed may hold anything, so a snapshot keeps it only where project.toml says console_lines = 40.';
+  return [sheetPart('Console', element('p', 'fine', `${why} In runs.duckdb: `, query))];
 }

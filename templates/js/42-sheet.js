@@ -58,7 +58,7 @@ async function showSheet() {
     ...segmentsPart(details, run),
     ...machinePart(details, run),
     ...originPart(details, run),
-    ...consolePart(run),
+    ...consolePart(details, run),
   );
   for (const frame of sheet.querySelectorAll('.frame')) frame.tabIndex = 0; // it scrolls
   if (!sheet.open) sheet.showModal();

@@ -11,8 +11,10 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -59,6 +61,31 @@ def test_a_snapshot_names_the_one_before_it(place):
 
     assert snapshot.read_manifest(demo, first).previous is None
     assert snapshot.read_manifest(demo, second).previous == first
+
+
+def test_printed_lines_are_kept_only_where_asked_for_and_redacted(place):
+    """The last ones of each run; without secrets; never by default."""
+    place.log("r1")
+    printed = [f"line {i}" for i in range(29)]
+    printed.append("token=hf_abcdefghijklmnopqrstuvwx of /home/ada/x")
+    before = place.sync(place.logs)
+    demo = project.locate("demo", place.data)
+    with duckdb.connect(str(demo.database)) as con:
+        rows = [("r1", 0, "hooks-jsonl", at, text) for at, text in enumerate(printed)]
+        con.executemany("insert into store.console values (?, ?, ?, ?, null, ?)", rows)
+    demo.settings_file.write_text("console_lines = 5\n", encoding="utf-8")
+    after = place.sync().document["snapshot"]
+    manifest = snapshot.read_manifest(demo, after)
+    with closing(snapshot.connect(demo, manifest)) as db:
+        rows = db.execute("select text from console order by line").fetchall()
+
+    kept = [text for (text,) in rows]
+    assert kept[:4] == [f"line {i}" for i in range(25, 29)]
+    assert "hf_abc" not in kept[4]
+    assert "ada" not in kept[4]
+    assert place.sync().document["snapshot"] == after
+    demo.settings_file.write_text("", encoding="utf-8")
+    assert place.sync().document["snapshot"] == before.document["snapshot"]
 
 
 def test_a_baseline_is_a_text(place):

@@ -82,7 +82,7 @@ def publish(
     whole = tuple(
         _part(project, table, frame(table, tables.get(table, ())))
         for table in schema.TABLES
-        if table not in ("history", *schema.LOCAL)
+        if table != "history" and (table not in schema.LOCAL or tables.get(table))
     )
     if slots:
         whole += (_part(project, "slots", pl.concat(slots)),)

@@ -58,6 +58,8 @@ def sheet(tmp_path_factory, browser):
         "sections",
         {
             "runs": runs, "config": config, "history": history, "segments": segments,
+            "console": [{"run_id": "base", "segment": 1, "source": "hooks", "line": 9,
+                         "text": "</pre><b>Traceback</b>"}],
             "telemetry": telemetry, "metrics": snapshots.catalog(history),
             "disagreements": [{**differing, "points": 2, "largest": 0.25}],
         },
@@ -120,7 +122,8 @@ def test_names_and_settings_are_text_whatever_they_hold(sheet):
     assert shown["long"] == LONG[:2_000] + "… (10,000 characters)"
     assert sheet.locator("#sheet .tag").all_text_contents() == ["one", "</script>"]
     assert sheet.locator("#sheet img, #sheet script").count() == 0
-    opened(sheet, 1)
+    assert sheet.text_content("#sheet pre") == "</pre><b>Traceback</b>"
+    assert "console_lines = 40" in opened(sheet, 1)
     assert len(sheet.text_content("#sheet-title")) < 400
 
 
