@@ -42,33 +42,37 @@ def connected(
     scratch: Path,
     *,
     undone: str,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str | None] | None = None,
 ) -> Iterator[Any]:
     """Give the client's API object for *base_url*, or for the server that W&B is set up for.
 
     *undone* is the sentence of an error that says what was not done; *environment* is added to what
-    the client is told.
+    the client is told; None takes a name out.
 
     Raises:
         UsageError: wandb is not installed, has no key, or the server does not take the key.
         UnreachableError: the server does not answer.
     """
     wandb = _client(undone)
-    told = {**_environment(scratch, timeout_sec), **(environment or {})}
+    told: dict[str, str | None] = {**_environment(scratch, timeout_sec), **(environment or {})}
     if base_url:
         told["WANDB_BASE_URL"] = base_url  # for what else of the client asks a server
     before = {name: os.environ.get(name) for name in told}
-    os.environ.update(told)
+    _set(told)
     try:
         yield _api(wandb, base_url, timeout_sec, undone)
     finally:
         with suppress(AnswerError):  # its service may have died, or hang in a request
             within(5.0, wandb.teardown)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        _set(before)
+
+
+def _set(environment: Mapping[str, str | None]) -> None:
+    for name, value in environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def address(api: Any) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from etl.pulling.connect import AnswerError, within
@@ -106,7 +107,7 @@ def ask(url: str, timeout_sec: float = TIMEOUT_SEC) -> Answer:
 
     def get() -> Answer:
         handler = urllib.request.HTTPSHandler(context=_context())
-        opener = urllib.request.build_opener(handler)
+        opener = urllib.request.build_opener(handler, _Stay)
         try:
             with opener.open(request, timeout=timeout_sec) as answer:
                 return Answer(answer.status, answer.read(_ENOUGH))
@@ -117,6 +118,13 @@ def ask(url: str, timeout_sec: float = TIMEOUT_SEC) -> Answer:
         return within(timeout_sec, get)
     except AnswerError as problem:
         raise _unreachable(url, _reason(problem, timeout_sec)) from None
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer; where it leads is not asked."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follow none."""
 
 
 def bundle(environment: Mapping[str, str] = os.environ) -> str | None:

@@ -24,12 +24,11 @@ from reports.boards.package import MANIFEST, Package
 from reports.boards.server import Server
 from reports.boards.target import Receipt
 from reports.boards.wandb_runs import missing_runs, name_of, push_runs
-from reports.boards.wandb_session import WandbSession
+from reports.boards.wandb_session import Patience, WandbSession
 from reports.boards.wandb_views import push_views
 
 ARTIFACT = "snapshot"
 JOB = "board"  # W&B's job type: what kind of run this is
-PATIENCE_SEC = 60.0
 _UNKNOWN = ("Cannot query field", "Unknown type", "Unknown argument")  # GraphQL's own words
 _NO_ARTIFACTS = "this server takes no artifacts: the board has the page, charts and table alone"
 
@@ -39,8 +38,8 @@ class WandbBoard:
 
     name = "wandb"
 
-    def __init__(self, server: Server, patience_sec: float = PATIENCE_SEC) -> None:
-        self.server, self.patience_sec = server, patience_sec
+    def __init__(self, server: Server, patience: Patience | None = None) -> None:
+        self.server, self.patience = server, patience or Patience()
         self._session: WandbSession | None = None
 
     def where(self) -> str:
@@ -49,7 +48,7 @@ class WandbBoard:
 
     def reach(self, timeout_sec: float) -> list[str]:
         """Connect, or raise UnreachableError."""
-        self._session = WandbSession(self.server, timeout_sec, self.patience_sec)
+        self._session = WandbSession(self.server, timeout_sec, self.patience)
         if wandb_media.drawable():
             return []
         return ['charts are in the page alone, for lack of plotly; pip install "runatlas[boards]"']

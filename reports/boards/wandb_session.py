@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,26 +18,41 @@ from reports.boards.target import AbsentError, PushError, UnreachableError
 
 T = TypeVar("T")
 
+# A shell in which trainings are started may say these of a run: no board is meant.
+_OF_A_TRAINING = tuple(
+    f"WANDB_{name}"
+    for name in (
+        *("MODE", "DISABLED", "RESUME", "RUN_ID", "RUN_GROUP", "NAME", "NOTES", "TAGS"),
+        *("JOB_TYPE", "SWEEP_ID", "HOST", "USERNAME", "USER_EMAIL", "PROJECT"),
+    )
+)
 _KINDS = ("graphql", "file_stream", "file_transfer")  # of the client's requests
 _RETRIES = 4
 _LONGEST_WAIT_SEC = 5.0  # between two tries; the client's own minute is too long for a dead server
-_SLOWEST = 100_000  # bytes a second that a transfer is waited for
 _UNDONE = "nothing was pushed; the package stays in the outbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a transfer may take."""
+
+    least_sec: float = 60.0
+    bytes_per_sec: float = 100_000
 
 
 class WandbSession:
     """The client's API object, a scratch folder, and an end to every wait."""
 
-    def __init__(self, server: Server, timeout_sec: float, patience_sec: float) -> None:
+    def __init__(self, server: Server, timeout_sec: float, patience: Patience) -> None:
         """Connect within *timeout_sec*, or raise UnreachableError."""
-        self.server, self.timeout_sec, self.patience_sec = server, timeout_sec, patience_sec
+        self.server, self.timeout_sec, self._patience = server, timeout_sec, patience
         self.where = server.base_url
         if find_spec("wandb") is None:
             raise AbsentError(
                 "the wandb client is not installed",
                 where=self.where,
                 done=_UNDONE,
-                fix='pip install "runatlas[wandb]"',
+                fix='pip install "runatlas[boards]"',
             )
         if server.key is None:
             raise UnreachableError(
@@ -53,7 +69,11 @@ class WandbSession:
         try:
             self.api = self._open.enter_context(
                 connect.connected(
-                    self.where, timeout_sec, self.scratch, undone=_UNDONE, environment=_trust()
+                    self.where,
+                    timeout_sec,
+                    self.scratch,
+                    undone=_UNDONE,
+                    environment=_environment(),
                 )
             )
         except RunatlasError as problem:
@@ -72,7 +92,7 @@ class WandbSession:
 
     def patience(self, size: int) -> float:
         """Return how many seconds a transfer of *size* bytes is waited for."""
-        return self.patience_sec + size / _SLOWEST
+        return self._patience.least_sec + size / self._patience.bytes_per_sec
 
     def settings(self, limit_sec: float) -> Any:
         """Return how the client is to behave: it tells nothing of the machine, and it ends."""
@@ -82,6 +102,7 @@ class WandbSession:
             "base_url": self.where,
             "api_key": self.api.api_key,
             "root_dir": str(self.scratch),
+            "mode": "online",
             "reinit": "create_new",
             "silent": True,
             "console": "off",
@@ -123,14 +144,14 @@ class WandbSession:
             ) from problem
 
 
-def _trust() -> dict[str, str]:
-    """Return the certificates that a person has named, for both halves of the client.
+def _environment() -> dict[str, str | None]:
+    """Return what the client must not take from a training's environment, and whom it trusts.
 
     Its service is written in Go and looks at SSL_CERT_FILE, what it does in Python looks at
     REQUESTS_CA_BUNDLE: with one of them alone a board would be sent, and not be read back.
     """
-    named = bundle()
-    if named is None:
-        return {}
-    file = "SSL_CERT_DIR" if Path(named).is_dir() else "SSL_CERT_FILE"
-    return {file: named, "REQUESTS_CA_BUNDLE": named}
+    told: dict[str, str | None] = dict.fromkeys(_OF_A_TRAINING)
+    if named := bundle():
+        file = "SSL_CERT_DIR" if Path(named).is_dir() else "SSL_CERT_FILE"
+        told |= {file: named, "REQUESTS_CA_BUNDLE": named}
+    return told

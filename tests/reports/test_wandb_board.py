@@ -12,7 +12,7 @@ import pytest
 from loopback.server import serving
 from publishing import KEY, Publisher
 
-from reports import theme
+from reports import publish, theme
 from reports.boards import package
 from reports.boards.wandb_runs import run_name
 
@@ -171,6 +171,13 @@ def test_what_is_sent_tells_nothing_of_the_machine_or_the_person(published, back
         assert not run.events
 
 
+def test_nothing_is_left_on_the_machine_that_published(published):
+    """Neither where it was started nor at home: no run folder, no cache, no staged file."""
+    assert sorted(path.name for path in published.folder.rglob("*") if path.is_file()) == sorted(
+        path.name for path in published.outbox.rglob("*") if path.is_file()
+    )
+
+
 def test_publishing_again_adds_no_version_no_run_and_no_view(published, backend):
     """Whether the record of it was kept or lost; the server is asked, and has it."""
     before = (sorted(backend.runs), sorted(backend.artifacts), sorted(backend.views))
@@ -206,3 +213,32 @@ def test_a_file_that_the_server_changed_is_noticed(published, backend):
         finally:
             backend.uploads[path] = whole
             board.close()
+
+
+def test_the_next_snapshot_is_the_next_version_of_one_board(tmp_path, logged, capsys, monkeypatch):
+    """``latest`` moves on, the views are the same two, and runs that are as they were stay so.
+
+    What a shell says of the trainings that it starts is nothing to a board.
+    """
+    for name, value in {"MODE": "offline", "RUN_ID": "mine", "RESUME": "must"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    with serving() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        command = ["--project", "tiny", "--data-dir", str(logged.data), "--to", "wandb", "--now"]
+
+        assert publish.main(command) == 0
+        logged.log("d12", 0.6, depth=12)
+        second = logged.sync(capsys)
+        server.requests.clear()
+
+        assert publish.main(command) == 0
+        assert [aliases for aliases, _ in contents(server.backend)] == [
+            [logged.first],
+            sorted(["latest", second]),
+        ]
+        names = {run.name for run in server.backend.of("team", "tiny-reports")}
+        assert names == {"d4", "d8", "d12", logged.first, second}
+        assert len(server.backend.views) == 2
+        assert server.requests.count("CreateRunFiles") == 2  # the new run, and the board's
+        assert not server.unknown
