@@ -26,6 +26,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/log_speed.py
 	$(BIN)/python tests/bench/kill_loss.py
 	$(BIN)/python tests/bench/sync_speed.py
+	$(BIN)/python tests/bench/sync_speed.py --large
 	$(BIN)/python tests/bench/wandb_speed.py
 	$(BIN)/python tests/bench/telemetry_cost.py
 

@@ -100,7 +100,7 @@ def _few(points: pl.DataFrame, keys: Sequence[str]) -> Iterator[tuple[str, list[
 
 def _order(steps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return where the roundest of *steps* stand, in their order."""
-    weight = np.gcd(steps, 1_000_000)
+    weight = _roundness(steps)
     count = _STEPS if bool((steps[1:] > steps[:-1]).all()) else 4 * _STEPS  # some come twice
     if len(steps) > count:  # only those that can be among the chosen are worth sorting
         near = np.flatnonzero(weight >= np.partition(weight, -count)[-count])
@@ -108,6 +108,18 @@ def _order(steps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         near = np.arange(len(steps))
     chosen = near[np.lexsort((steps[near], -weight[near]))[:count]]
     return np.sort(chosen)
+
+
+def _roundness(steps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the greatest common divisors of *steps* and 1,000,000, as np.gcd in a third of it."""
+    found = np.where(steps == 0, 64, np.minimum(steps & -steps, 64))
+    places, left = np.arange(len(steps)), steps
+    for _ in range(6):
+        fifth = left // 5
+        whole = fifth * 5 == left
+        places, left = places[whole], fifth[whole]
+        found[places] *= 5
+    return found
 
 
 def _roundest(values: Mapping[int, float]) -> dict[int, float]:

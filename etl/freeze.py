@@ -182,7 +182,7 @@ def _counts(con: duckdb.DuckDBPyConnection) -> Mapping[str, int]:
     queries = {
         "runs": "select count(*) from runs",
         "points": "select coalesce(sum(points), 0)::bigint from store.measured",
-        "metrics": "select count(*) from metrics",
+        "metrics": "select count(*) from store.metrics",
         "quarantined": "select count(*) from quarantine",
     }
     return {name: tables.rows(con, query)[0][0] for name, query in queries.items()}

@@ -6,6 +6,7 @@ What did not change is not written: a log that grew by a hundred steps costs a h
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,7 @@ def read(con: duckdb.DuckDBPyConnection, run_id: str) -> History:
     stored = _stored(con, run_id)
     if not stored:
         return History((), long)
-    ids = list(stored)
-    query = "select * from store.wide where block between ? and ? and list_contains(?, block)"
-    rows = tables.frame(con, query, min(ids), max(ids), ids)
+    rows = tables.frame(con, f"select * from store.wide where {_among(stored)}")
     blocks = []
     for (block,), frame in rows.group_by("block", maintain_order=True):
         what = stored[int(str(block))]
@@ -51,6 +50,12 @@ def read(con: duckdb.DuckDBPyConnection, run_id: str) -> History:
         named = [pl.col(value).alias(KEY + metric) for value, metric in columns]
         blocks.append(Block(what.segment, what.source, frame.select(*AXES, *named).sort("step")))
     return History(tuple(joined(blocks)), long)
+
+
+def _among(blocks: Collection[int]) -> str:
+    """Return the condition that a row is of *blocks*; by its range row groups are passed over."""
+    listed = ", ".join(map(str, sorted(blocks)))
+    return f"block between {min(blocks)} and {max(blocks)} and block in ({listed})"
 
 
 def _stored(con: duckdb.DuckDBPyConnection, run_id: str) -> dict[int, _Stored]:
@@ -178,8 +183,7 @@ class _Buffer:
 
 def _remove(con: duckdb.DuckDBPyConnection, blocks: set[int]) -> None:
     if blocks:
-        query = "delete from store.wide where block between ? and ? and list_contains(?, block)"
-        tables.rows(con, query, min(blocks), max(blocks), sorted(blocks))
+        tables.rows(con, f"delete from store.wide where {_among(blocks)}")
 
 
 def drop(con: duckdb.DuckDBPyConnection, run_id: str) -> None:

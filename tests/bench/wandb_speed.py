@@ -4,7 +4,8 @@ The peer is what ``wandb sync`` did up to 0.30 in Python: ``wandb.sdk.internal.d
 framing, written again here after it, as it is gone since 0.31, the SDK's generated
 protobufs (upb, so C) for the records, ``json`` for the values. It makes a dict of each row and
 keeps the summary; it makes no columns. Prints MB of file for each CPU second and for each second,
-the best of some rounds, and their ratio.
+the best of some rounds, and their ratio; then those of a sync of ``--files`` such files, everything
+included, which reads them by processes.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ KEYS = (
 )  # fmt: skip
 
 
-def write_run(path: Path, rows: int) -> int:
+def write_run(path: Path, rows: int, run: int = 1) -> int:
     """Write a run as wandb 0.31 does, a row and a summary a step, and return its bytes."""
     chance = random.Random(0)
-    records = [wandb_files.run()]
+    records = [wandb_files.run(f"r{run}", started=1_800_000_000 + run)]
     for row in range(rows):
-        values = {key: (row * 7919 + at) % 100_003 / 7 for at, key in enumerate(KEYS)}
+        values = {key: (row * 7919 + at * run) % 100_003 / 7 for at, key in enumerate(KEYS)}
         values |= {"step": row * 10, "train/epoch": f"0 pq: {row // 100} rg: 1", "_step": row}
         values |= {"_timestamp": 1_795_383_440.0 + row * 0.731, "_runtime": row * 0.731}
         items = [(key, json.dumps(value)) for key, value in values.items()]
@@ -124,11 +125,24 @@ def measure(reader: str, small: Path, path: Path, rounds: int) -> None:
     print(json.dumps([cpu, wall, values, peak]))
 
 
+def sync(place: Path, rows: int, count: int) -> float:
+    """Return MB of file for each second of a sync of *count* files, everything included."""
+    logs = place / "logs"
+    logs.mkdir()
+    megabytes = sum(write_run(logs / f"run-r{n}.wandb", rows, n) for n in range(count)) / 1e6
+    command = [sys.executable, "-m", "etl.sync", "--project", "bench"]
+    command += ["--data-dir", str(place / "data"), str(logs)]
+    began = time.perf_counter()
+    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+    return megabytes / (time.perf_counter() - began)
+
+
 def main() -> None:
     """Measure each reader in a process of its own, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--files", type=int, default=4, help="of the sync over several")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -145,13 +159,16 @@ def main() -> None:
             command += ["--measure", reader, str(small), str(path)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             found[reader] = json.loads(done.stdout)
+        several = sync(Path(place), options.rows, options.files)
     print(f"{megabytes:.0f} MB of .wandb, {options.rows} rows")
     for reader, name in (("peer", "the SDK's reader"), ("ours", "etl.sources.wandb_offline")):
         cpu, wall, values, peak = found[reader]
         speeds = f"{megabytes / cpu:6.1f} MB/CPU s {megabytes / wall:6.1f} MB/s"
         print(f"{name:<26} {speeds}  {values} values  peak {peak:.0f} MB")
     cpu, wall = (found["peer"][clock] / found["ours"][clock] for clock in (0, 1))
-    print(f"speed against the SDK's    {cpu:6.1f} {wall:15.1f}")
+    print(f"speed against the SDK's    {cpu:6.1f} {wall:15.1f}  (target 10)")
+    wall = several / (megabytes / found["peer"][1])
+    print(f"{'a sync of ' + str(options.files) + ' files':<41} {several:6.1f} MB/s, or {wall:.1f}")
 
 
 if __name__ == "__main__":
