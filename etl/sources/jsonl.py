@@ -12,7 +12,7 @@ import polars as pl
 
 from etl.sources import jsonl_columns, jsonl_rows, jsonl_sampled
 from etl.sources.jsonl_rows import Lines
-from etl.sources.reading import KEY, Reject, no_points
+from etl.sources.reading import KEY, Reject, column_points, no_points
 
 # Below this DuckDB's cost per query exceeds that of parsing in Python.
 SMALL_BYTES = 256 * 1024
@@ -78,7 +78,7 @@ def _together(pieces: Sequence[Lines]) -> tuple[pl.DataFrame, pl.DataFrame | Non
         points.append(piece.points.filter(~numbers))
         if piece.wide is not None:
             there = [key for key in long if KEY + key in piece.wide.columns]
-            points += [_column_points(piece.wide, key) for key in sorted(there)]
+            points += [column_points(piece.wide, key) for key in sorted(there)]
             wide.append(piece.wide.drop(KEY + key for key in there))
         elif piece.points.height:
             wide.append(_row_for_each(piece.points.filter(numbers)))
@@ -89,16 +89,6 @@ def _long_keys(points: pl.DataFrame) -> list[str]:
     """Return the keys of which not all *points* can be given a row of numbers of its own."""
     some = points if points.height > _FEW_POINTS else points.filter(pl.col("text").is_not_null())
     return some["key"].unique().to_list()
-
-
-def _column_points(wide: pl.DataFrame, key: str) -> pl.DataFrame:
-    return wide.select(
-        key=pl.lit(key),
-        step="step",
-        value=KEY + key,
-        text=pl.lit(None, dtype=pl.String),
-        ts="ts",
-    ).drop_nulls("value")
 
 
 def _row_for_each(points: pl.DataFrame) -> pl.DataFrame:
@@ -134,7 +124,7 @@ def parse(data: bytes, start: int, first: int, step_key: str, time_key: str | No
     if found.wide is None:
         return found
     keys = [name.removeprefix(KEY) for name in found.wide.columns[2:]]
-    points = pl.concat([found.points, *(_column_points(found.wide, key) for key in keys)])
+    points = pl.concat([found.points, *(column_points(found.wide, key) for key in keys)])
     return replace(found, points=points, wide=None)
 
 

@@ -34,6 +34,8 @@ CONSOLE = pl.Schema({"line": pl.Int64, "ts": pl.Float64, "text": pl.String})
 # What stands before a key as the name of a column of rows, which have columns step and ts, too.
 KEY = "="
 
+MANY_ROWS = 256  # fewer cost no more as points than as columns
+
 HEAD_BYTES = 64 * 1024  # what a source sees of a file to recognise it
 STEP_KEYS = ("step", "_step", "iter", "iteration", "global_step", "trainer/global_step")
 TIME_KEYS = ("_ts", "_timestamp", "timestamp")
@@ -242,6 +244,17 @@ def _plain(value: Any, depth: int) -> Any:
 def no_points() -> pl.DataFrame:
     """Return a frame of points without rows."""
     return pl.DataFrame(schema=POINTS)
+
+
+def column_points(rows: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Return what *rows* (``Part.rows``) hold of *key* as points."""
+    return rows.select(
+        key=pl.lit(key),
+        step="step",
+        value=KEY + key,
+        text=pl.lit(None, dtype=pl.String),
+        ts="ts",
+    ).drop_nulls("value")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from etl.sources.reading import KEY, no_points
+from etl.sources.reading import KEY, MANY_ROWS, no_points
 from etl.sources.wandb_items import Flags, Floats
 from etl.sources.wandb_log import Integers
 from etl.sources.wandb_table import NUMBER, TEXT, Cells, Table
@@ -25,7 +25,6 @@ STEP_KEYS = ("step", "global_step", "train/global_step", "trainer/global_step", 
 _LOG_INDEX, _TIME, _RUNTIME = "_step", "_timestamp", "_runtime"
 _OWN_ROLES = {_LOG_INDEX: "log index", _TIME: "wall time", _RUNTIME: "runtime"}
 _MAX_STEP = 2**53
-_MANY_ROWS = 256  # fewer cost no more as points
 
 
 class Columns(NamedTuple):
@@ -220,7 +219,7 @@ class History:
         """Return a column of all rows for each name that is a number in most of them."""
         count = len(found.steps)
         columns: dict[int, pl.Series] = {}
-        if count < _MANY_ROWS:
+        if count < MANY_ROWS:
             return columns
         bounds = np.searchsorted(found.names, np.arange(len(self.table.names) + 1))
         for name, (begin, end) in enumerate(itertools.pairwise(bounds.tolist())):

@@ -84,11 +84,11 @@ def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:  # noqa: 
         run_id = wandb_facts.own_id("parquet", wandb_facts.name_of(path), rows.first)
         name = wandb_facts.name_of(path)
         facts = Facts(run_id=run_id, segment_id=run_id, id_known=False, name=name, tells_end=False)
-    found = pl.concat([no_points(), *rows.frames])
+    points, numbers = rows.parts()
     log_index = wide.STEP not in rows.names and before is None
     facts = dataclasses.replace(facts, log_index_steps=log_index)
-    facts = facts.counted(rows.count, found, rows.roles())
-    return Reading((Part(facts, found),), tuple(rows.rejects), size)
+    facts = facts.counted(rows.count, points, rows.roles(), numbers)
+    return Reading((Part(facts, points, rows=numbers),), tuple(rows.rejects), size)
 
 
 class _Rows:
@@ -96,7 +96,8 @@ class _Rows:
 
     def __init__(self, named_last: int | None) -> None:
         self.named_last = named_last
-        self.frames: list[pl.DataFrame] = []
+        self.frames: list[pl.DataFrame] = []  # of points
+        self.wide: list[pl.DataFrame] = []
         self.rejects: list[Reject] = []
         self.names: set[str] = set()
         self.first: dict[str, Any] = {}
@@ -121,8 +122,18 @@ class _Rows:
             if key not in wide.ROLES and key != wide.STEP and not _INDEX.fullmatch(key)
         }
         ts = frame[wide.TIME] if wide.TIME in frame.columns else None
-        self.frames.append(wide.points(columns, step, ts))
+        numbers = wide.numbers(columns)
+        others = {key: column for key, column in columns.items() if key not in numbers}
+        self.frames.append(wide.points(others, step, ts))
+        self.wide.append(wide.rows(numbers, step, ts))
         self.count += frame.height
+
+    def parts(self) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        """Return what was taken as ``Part.points`` and ``Part.rows``."""
+        if not self.wide:
+            return no_points(), None
+        points, rows = wide.divided(pl.concat(self.wide, how="diagonal"))
+        return pl.concat([points, *self.frames]), rows
 
     def roles(self) -> dict[str, str]:
         """Return the columns that are no metrics, and what they are."""

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from etl.sources.jsonl_rows import MAX_STEP
-from etl.sources.reading import POINTS, clean, no_points
+from etl.sources.reading import KEY, MANY_ROWS, POINTS, clean, column_points, no_points
 
 STEP, LOG_INDEX, TIME, RUNTIME = "step", "_step", "_timestamp", "_runtime"
 ROLES = {LOG_INDEX: "log index", TIME: "wall time", RUNTIME: "runtime"}
@@ -77,6 +77,41 @@ def points(
             )
             frames.append(found.with_columns(key=pl.lit(clean(name))).select(list(POINTS)))
     return pl.concat(frames)
+
+
+def numbers(columns: dict[str, pl.Series]) -> dict[str, pl.Series]:
+    """Return those of *columns* that are numbers, and no fields of an object, as Float64."""
+    outer = [key.removesuffix(f".{TYPE}") for key in columns if key.endswith(f".{TYPE}")]
+    outer += [key for key, column in columns.items() if column.dtype.is_nested()]
+    inner = tuple(f"{key}." for key in outer)
+    return {
+        key: column.cast(pl.Float64, strict=False)
+        for key, column in columns.items()
+        if (column.dtype.is_numeric() or column.dtype == pl.Boolean)
+        and key not in outer
+        and not key.startswith(inner)
+    }
+
+
+def rows(
+    columns: dict[str, pl.Series], step: pl.Series, ts: pl.Series | None = None
+) -> pl.DataFrame:
+    """Return *columns*, as ``numbers`` gives them, as ``Part.rows``."""
+    none = pl.Series([None], dtype=pl.Float64).new_from_index(0, len(step))
+    times = none if ts is None else ts.cast(pl.Float64, strict=False)
+    named = {KEY + clean(key): column for key, column in columns.items()}
+    return pl.DataFrame({"step": step, "ts": times, **named}).drop_nulls("step")
+
+
+def divided(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Return as points the keys of *rows* that most rows do not have, or all if these are few."""
+    names = rows.columns[2:]
+    many = rows.height >= MANY_ROWS
+    dense = [name for name in names if many and 2 * rows[name].null_count() <= rows.height]
+    found = [
+        column_points(rows, name.removeprefix(KEY)) for name in names if name not in set(dense)
+    ]
+    return pl.concat([no_points(), *found]), rows.select("step", "ts", *dense) if dense else None
 
 
 def objects(values: list[Any]) -> pl.Series:

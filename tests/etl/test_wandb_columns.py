@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 
+import polars as pl
 import pytest
 import wandb_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.sources import wandb_items, wandb_log, wandb_records
-from etl.sources.reading import Facts
+from etl.sources import wandb_history, wandb_items, wandb_log, wandb_offline, wandb_records
+from etl.sources.reading import Facts, column_points
 
 NUMBERS = (
     "0", "-0", "-0.0", "1", "-17", "1.5", "1e5", "1E-3", "1.7953834402e+09", "1e400", "-1e400",
@@ -124,3 +126,29 @@ def test_sparse_keys_are_read_as_dense_ones(tmp_path):
     data = wandb_files.pack([wandb_files.run(), *map(wandb_files.history, rows)])[0]
 
     assert taken(tmp_path, data, in_columns=True) == taken(tmp_path, data, in_columns=False)
+
+
+def test_many_rows_are_columns_of_the_points_that_few_are(tmp_path, monkeypatch):
+    """A key that is a number in most rows is one; a sparse one and one that is ever a text none."""
+    records = [wandb_files.run("r1")]
+    for row in range(20):
+        values = {"_step": row, "_timestamp": 1.8e9 + row, "step": row // 2, "loss": row / 7}
+        values |= {"gap": math.nan} if row % 4 else {}
+        values |= {"rare": 1.0} if row == 3 else {}
+        values |= {"mixed": "text" if row == 9 else row}
+        records.append(wandb_files.history(values))
+    path = tmp_path / "run-r1.wandb"
+    path.write_bytes(wandb_files.pack(records)[0])
+    (few,) = wandb_offline.read(path, 0, ()).parts
+    monkeypatch.setattr(wandb_history, "MANY_ROWS", 0)
+    (many,) = wandb_offline.read(path, 0, ()).parts
+
+    columns = many.rows.columns[2:]
+    frames = [column_points(many.rows, name.removeprefix("=")) for name in columns]
+    found = pl.concat([many.points, *frames])
+    assert sorted(columns) == ["=gap", "=loss"]
+    assert few.rows is None
+    assert found.sort("key", maintain_order=True).equals(
+        few.points.sort("key", maintain_order=True)
+    )
+    assert many.facts == few.facts

@@ -14,7 +14,8 @@ from parquet_files import read, values, write
 
 from etl import sources
 from etl.discover import source_of
-from etl.sources import wandb_parquet
+from etl.sources import wandb_parquet, wide
+from etl.sources.reading import column_points
 
 
 def test_the_real_history_has_every_row_that_was_measured(fixtures, truths):
@@ -191,3 +192,35 @@ def test_frames_of_a_large_file_are_read_in_portions(tmp_path, monkeypatch):
     assert portions.points.equals(whole.points)
     assert portions.points.schema == whole.points.schema
     assert isinstance(whole.points, pl.DataFrame)
+
+
+def test_many_rows_are_columns_of_the_points_that_few_are(tmp_path, monkeypatch):
+    """A number in most rows is one; a sparse key, a text and a field of an object are none."""
+    rows = range(12)
+    path = write(
+        tmp_path / "h.parquet",
+        _step=rows,
+        _timestamp=[1e9 + row for row in rows],
+        step=[None if row % 3 else row * 10 for row in rows],
+        loss=[row / 7 for row in rows],
+        gap=[None if row < 6 else math.nan for row in rows],
+        rare=[1 if row == 5 else None for row in rows],
+        flag=[row % 2 == 0 for row in rows],
+        word=["x" for _ in rows],
+        outer=[{"loss": 1.0} for _ in rows],
+        **{"outer.loss": [2.0 for _ in rows], "image._type": ["file" for _ in rows]},
+        **{"image.size": [9 for _ in rows]},
+    )
+    few, _ = read(path)
+    monkeypatch.setattr(wide, "MANY_ROWS", 0)
+    many, _ = read(path)
+
+    columns = many.rows.columns[2:]
+    frames = [column_points(many.rows, name.removeprefix("=")) for name in columns]
+    found = pl.concat([many.points, *frames])
+    assert sorted(columns) == ["=flag", "=gap", "=loss"]
+    assert few.rows is None
+    assert found.sort("key", maintain_order=True).equals(
+        few.points.sort("key", maintain_order=True)
+    )
+    assert many.facts == few.facts
