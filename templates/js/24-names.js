@@ -9,14 +9,13 @@ function endsOf(panel) {
   const { x, y } = panel.scales;
   const ends = new Map();
   for (const one of panel.series.filter(({ trace }) => trace.labels)) {
-    const values = one.trace.smooth && state.smooth > 0 ? panel.smooth(one) : one.ys;
     for (const piece of one.pieces) {
       if (!shown[piece.run]) continue;
       const { from, to } = played(panel, piece, one);
       let row = to - 1;
-      while (row >= from && !(Number.isFinite(one.xs[row]) && Number.isFinite(values[row]) && one.xs[row] <= x.range[1])) row -= 1;
+      while (row >= from && !(Number.isFinite(one.xs[row]) && Number.isFinite(one.ys[row]) && one.xs[row] <= x.range[1])) row -= 1;
       if (row < from) continue;
-      const place = [x.to(one.xs[row]), y.to(values[row])];
+      const place = [x.to(one.xs[row]), y.to(one.ys[row])];
       if (place[1] >= panel.box.top - 2 && place[1] <= panel.box.bottom + 2) ends.set(piece.run, { run: piece.run, place, value: one.ys[row], marks: one.marks });
     }
   }
