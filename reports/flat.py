@@ -145,6 +145,8 @@ def _traces(
         return []
     if spec["rows"] == "frontier":
         return [_frontier(report, spec, table, resolver)]
+    if spec["rows"] == "line":
+        table = _measured(table, resolver.value(spec["plotly"]["y"], None)["$"])
     at = At(table, vertices(spec["rows"], table))
     if spec["rows"] == "points":
         trace: Json = resolver.value(spec["plotly"], at)
@@ -176,6 +178,14 @@ def _rows(report: Report, chart: Chart, spec: Json, resolver: Resolver) -> dict[
     stages = np.array([*(theme.stage_index(run.stage) for run in report.facts.runs), spec["stage"]])
     own = stages[table["run"].astype(int)] == spec["stage"]  # a line of no run, -1, is the last
     return {name: values[own] for name, values in table.items()}
+
+
+def _measured(table: dict[str, Floats], column: str) -> dict[str, Floats]:
+    """Return the rows with a value; an infinite one becomes a gap."""
+    own = ~np.isnan(table[column])
+    kept = {name: values[own] for name, values in table.items()}
+    kept[column] = np.where(np.isinf(kept[column]), np.nan, kept[column])
+    return kept
 
 
 def _frontier(report: Report, spec: Json, table: dict[str, Floats], resolver: Resolver) -> Json:

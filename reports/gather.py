@@ -16,11 +16,11 @@ from reports import axes as choose
 from reports import series
 from reports.axes import Axes, Metric
 from reports.changed import PREVIOUS, Changed, changed
-from reports.charts import Chart, all_charts
+from reports.charts import Chart, all_charts, plane
 from reports.details import Details, details
 from reports.load import Facts, load
 from reports.results import STEADY, Results, results
-from reports.scan import Wanted, scan
+from reports.scan import Scan, Wanted, scan
 
 Say = Callable[[str], None]
 
@@ -80,6 +80,7 @@ def gather(project: Project, wanted: str, say: Say, against: str = PREVIOUS) -> 
             for metric in choose.steady(facts.catalog, axes)
         },
         machine=machine,
+        history=_history(seen, facts, axes),
         marks=series.rows(seen, dict(zip(_marks(axes), "abcd", strict=False)), needed=3),
     )
     for note in axes.notes:
@@ -134,6 +135,14 @@ def _wanted(facts: Facts, axes: Axes) -> Wanted:
         together=together,
         medians=tuple(name for name, m in facts.catalog.items() if m.family in STEADY),
     )
+
+
+def _history(seen: Scan, facts: Facts, axes: Axes) -> pl.DataFrame:
+    """Return what the lines in two dimensions share: once what stands on x, and each metric."""
+    metrics = (*axes.losses, *choose.steady(facts.catalog, axes))
+    names = dict.fromkeys(metric.name for metric in metrics)
+    frame = seen.frame.select("run", *plane.X_AXES, *names)
+    return frame.filter(pl.any_horizontal(pl.col(name).is_not_nan() for name in names))
 
 
 def _speeds(axes: Axes) -> tuple[str, str]:

@@ -80,7 +80,10 @@ def vertices(rows: str, table: Mapping[str, Floats]) -> npt.NDArray[np.int64]:
         return every
     if rows == "stems":
         return np.column_stack([every, every, np.full_like(every, -1)]).ravel()
-    changes = np.flatnonzero(np.diff(table["run" if rows == "ends" else "line"])) + 1
+    changes = (
+        np.flatnonzero(np.diff(table["run" if rows == "ends" or "line" not in table else "line"]))
+        + 1
+    )
     if rows == "ends":
         return np.append(changes - 1, every[-1])
     return np.insert(every, changes, -1)

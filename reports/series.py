@@ -146,7 +146,8 @@ def machine(
     frames, counts = [], []
     for run, of in sorted(every.items()):
         finite = np.isfinite(of.values)
-        kept = m4(of.steps, of.values, max(1, room[run] // 4))
+        fits = of.steps.size <= room[run]
+        kept = m4(of.steps, of.values, of.steps.size if fits else max(1, room[run] // 4))
         columns = {"time": of.ts[kept] - of.ts[0], "value": of.values[kept]}
         pieces = np.cumsum(~finite)[kept]
         frame = pl.DataFrame({"run": np.full(kept.size, run), "piece": pieces, **columns})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import polars as pl
+
 from etl import eras
 from etl.eras import Change
 from reports.charts.spec import Chart, Shown, When
@@ -29,7 +31,10 @@ def straddles(report: Report, chart: Chart) -> list[tuple[When | None, list[Stra
 
 
 def _of(report: Report, chart: Chart, shown: Shown) -> list[Straddle]:
-    drawn = sorted(chart.tables[shown.table]["run"].unique().to_list())
+    rows = chart.tables[shown.table]
+    if shown.column:
+        rows = rows.filter(pl.col(shown.column).is_finite())
+    drawn = sorted(rows["run"].unique().to_list())
     return of_runs([report.facts.runs[index] for index in drawn], shown.metrics)
 
 

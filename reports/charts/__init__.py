@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import polars as pl
+
 from reports.axes import Axes, Metric, evaluated
 from reports.charts.benchmarks import benchmarks
 from reports.charts.curves import curves as loss_curves
@@ -32,16 +34,17 @@ def all_charts(
     speeds: Rows,
     steady: Mapping[Metric, Rows],
     machine: Mapping[Metric, Rows],
+    history: pl.DataFrame,
     marks: Rows,
 ) -> tuple[Chart, ...]:
     """Return the charts, section after section."""
     return (
         trajectory(facts, axes, found, losses),
-        loss_curves(facts, axes, found, curves),
+        loss_curves(facts, axes, found, curves, history),
         space(facts, axes, found),
         parallel(facts, axes, found),
         landscape(facts, axes, speeds),
-        performance(facts, steady, machine),
+        performance(facts, steady, machine, history),
         benchmarks(facts, axes, marks),
         evaluations(facts, found),
         scaling(facts, found, evaluated(facts.catalog, axes)),

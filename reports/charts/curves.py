@@ -15,10 +15,11 @@ from reports.results import Results
 from reports.series import Rows
 
 
-def curves(facts: Facts, axes: Axes, found: Results, rows: Mapping[str, Rows]) -> Chart:
-    """Return the chart; *rows* holds, by loss, what was logged."""
+def curves(
+    facts: Facts, axes: Axes, found: Results, rows: Mapping[str, Rows], history: pl.DataFrame
+) -> Chart:
+    """Return the chart; *rows* tells, by loss, how much of what was logged is in *history*."""
     losses = {metric.name: metric for metric in axes.losses if metric.name in rows}
-    tables = {loss: f"curves{place}" for place, loss in enumerate(losses)}
     stages = _stages(facts, rows)
     across, along = plane.along()
     height = plane.axis(
@@ -32,8 +33,8 @@ def curves(facts: Facts, axes: Axes, found: Results, rows: Mapping[str, Rows]) -
         title="Loss",
         subtitle="what was logged and, bold, smoothed; a panel for each stage",
         summary=_summary(rows, stages),
-        tables={tables[loss]: _table(rows[loss]) for loss in losses},
-        traces=tuple(_trace(by("loss", tables), stage, along, losses) for stage in stages),
+        tables={"history": history},
+        traces=tuple(_trace(stage, along, losses) for stage in stages),
         layout={
             "columns": 2,
             "logged": plane.logged("loss", rows),
@@ -49,7 +50,7 @@ def curves(facts: Facts, axes: Axes, found: Results, rows: Mapping[str, Rows]) -
         ),
         notes=(*(_note(loss, rows[loss]) for loss in losses), *([plane.SMOOTHED] if rows else [])),
         absent=tuple(a for loss in losses for a in _absent(facts, loss, rows[loss])),
-        shown=tuple(Shown(table, (loss,), ("loss", loss)) for loss, table in tables.items()),
+        shown=tuple(Shown("history", (loss,), ("loss", loss), column=loss) for loss in losses),
         counts=_counts(rows),
     )
 
@@ -60,17 +61,14 @@ def _stages(facts: Facts, rows: Mapping[str, Rows]) -> list[int]:
     return sorted({theme.stage_index(facts.runs[run].stage) for run in drawn})
 
 
-def _table(rows: Rows) -> pl.DataFrame:
-    return plane.with_axes(rows.frame).select("run", "line", *plane.X_AXES, "value")
-
-
-def _trace(table: Json, stage: int, along: Json, losses: Mapping[str, Metric]) -> Json:
+def _trace(stage: int, along: Json, losses: Mapping[str, Metric]) -> Json:
     names = {name: metric.name for name, metric in losses.items()}
     units = {name: metric.unit_words for name, metric in losses.items()}
+    value = by("loss", {name: col(name) for name in losses})
     return {
         "panel": theme.STAGES[stage],
         "stage": stage,
-        "table": table,
+        "table": "history",
         "rows": "line",
         "role": "data",
         "colour": "line",
@@ -79,9 +77,9 @@ def _trace(table: Json, stage: int, along: Json, losses: Mapping[str, Metric]) -
         "hover": [
             spec.line("", of_run("status")),
             spec.line("step", col("step"), "int"),
-            [by("loss", names), col("value"), "g", by("loss", units)],
+            [by("loss", names), value, "g", by("loss", units)],
         ],
-        "plotly": {"type": "scatter", "mode": "lines", "x": along, "y": col("value")},
+        "plotly": {"type": "scatter", "mode": "lines", "x": along, "y": value},
     }
 
 

@@ -15,11 +15,14 @@ from reports.series import Rows
 
 
 def performance(
-    facts: Facts, speeds: Mapping[Metric, Rows], machine: Mapping[Metric, Rows]
+    facts: Facts,
+    speeds: Mapping[Metric, Rows],
+    machine: Mapping[Metric, Rows],
+    history: pl.DataFrame,
 ) -> Chart:
-    """Return the chart; both mappings hold, by metric, what was measured."""
+    """Return the chart; *speeds* tells, by metric, how much of what was logged is in *history*."""
     rows = {metric: r for metric, r in {**speeds, **machine}.items() if r.frame.height}
-    tables = {metric.name: f"performance{place}" for place, metric in enumerate(rows)}
+    tables = {m.name: m.name if m in machine else "history" for m in rows}
     across, along = plane.along()
     timed = {metric.name for metric in machine}
     elapsed = plane.axis("time since the first measurement", "", "duration")
@@ -36,7 +39,8 @@ def performance(
         title="Throughput and machine",
         subtitle="along training; what the machine measured of itself along the clock",
         summary=_summary(list(rows)),
-        tables={tables[metric.name]: _table(r) for metric, r in rows.items()},
+        tables={"history": history}
+        | {m.name: _table(m, r) for m, r in rows.items() if m in machine},
         traces=(_trace(by("metric", tables), by("metric", at), list(rows)),) if rows else (),
         layout={
             "columns": 1,
@@ -53,19 +57,23 @@ def performance(
         ),
         absent=tuple(_absent(facts, rows)),
         shown=tuple(
-            Shown(tables[metric.name], (metric.name,), ("metric", metric.name)) for metric in rows
+            Shown("history", (m.name,), ("metric", m.name), column=m.name)
+            for m in rows
+            if m not in machine
         ),
         counts=_counts(rows),
     )
 
 
-def _table(rows: Rows) -> pl.DataFrame:
-    return plane.with_axes(rows.frame).select("run", "line", *plane.X_AXES, "value")
+def _table(metric: Metric, rows: Rows) -> pl.DataFrame:
+    named = pl.col("value").alias(metric.name)
+    return plane.with_axes(rows.frame).select("run", "line", "step", "time", named)
 
 
 def _trace(table: Json, along: Json, metrics: Sequence[Metric]) -> Json:
     names = {metric.name: metric.label for metric in metrics}
     units = {metric.name: metric.unit_words for metric in metrics}
+    value = by("metric", {name: col(name) for name in names})
     return {
         "panel": "all",
         "table": table,
@@ -77,9 +85,9 @@ def _trace(table: Json, along: Json, metrics: Sequence[Metric]) -> Json:
         "hover": [
             spec.line("", of_run("status")),
             spec.line("step", col("step"), "int"),
-            [by("metric", names), col("value"), "g", by("metric", units)],
+            [by("metric", names), value, "g", by("metric", units)],
         ],
-        "plotly": {"type": "scatter", "mode": "lines", "x": along, "y": col("value")},
+        "plotly": {"type": "scatter", "mode": "lines", "x": along, "y": value},
     }
 
 

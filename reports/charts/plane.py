@@ -7,6 +7,8 @@ of categories, their names. A trace says which ``panel`` it stands in, the ``sta
 shows where that is not all, and ``smooth`` where a smoothed line is drawn over what was logged.
 Its rows may also be ``frontier``: the least y so far, of those shown.
 
+A line is the rows of one run, or of one ``line`` where the table has that column. A row without the
+line's value is not there; an infinite value was measured and is none to draw: there the line ends.
 ``logged`` says, where lines of the history are drawn, which ``metric`` they are of and whether they
 are ``thinned``: on zooming in the page says whether all that was logged is there, and if not which
 statement gives it.

@@ -61,11 +61,15 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The metrics whose values a table of a chart holds, and when that table is drawn."""
+    """The metrics whose values a table of a chart holds, and when that table is drawn.
+
+    Of a table that several charts share the *column* that this one draws.
+    """
 
     table: str
     metrics: tuple[str, ...]
     when: When | None = None
+    column: str = ""
 
 
 @dataclass(frozen=True, slots=True)

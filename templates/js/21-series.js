@@ -13,16 +13,30 @@ function worked(table, key, depends, make) {
   return known.get(key).value;
 }
 
-// Rows of one line stand together; a line belongs to one run.
-const piecesOf = (table) =>
-  worked(table, 'pieces', '', () => {
-    const lines = table.line || table.run;
+// A table holds several metrics, each at steps of its own: the rows that have both x and y, with the
+// pieces of them that are lines. A value that is infinite was measured and is none to draw: there a
+// line ends. Rows of one line stand together in a table; without lines each run is one.
+const measuredRows = (table, x, y) =>
+  worked(table, `${x} ${y}`, '', () => {
+    const [xs, ys, lines] = [table[x], table[y], table.line || table.run];
+    const rows = [];
     const pieces = [];
+    const without = new Set();
+    let last = NaN; // the line that a row may go on
     for (let row = 0; row < lines.length; row++) {
-      if (row === 0 || lines[row] !== lines[row - 1]) pieces.push({ run: table.run[row], from: row, to: row + 1 });
-      else pieces[pieces.length - 1].to = row + 1;
+      if (Number.isNaN(ys[row])) continue;
+      if (!Number.isFinite(ys[row]) || !Number.isFinite(xs[row])) {
+        if (Number.isFinite(ys[row])) without.add(table.run[row]);
+        last = NaN;
+        continue;
+      }
+      if (lines[row] !== last) pieces.push({ run: table.run[row], from: rows.length, to: rows.length });
+      rows.push(row);
+      pieces[pieces.length - 1].to = rows.length;
+      last = lines[row];
     }
-    return pieces;
+    const of = (values) => Float64Array.from(rows, (row) => values[row]);
+    return { xs: of(xs), ys: of(ys), rows, pieces, without };
   });
 
 const columnOf = (reference, options) => resolved(reference, options).$;
@@ -32,10 +46,10 @@ function seriesOf(chart, panel, options) {
   const traces = chart.traces.filter((trace) => trace.panel === panel.key);
   return traces.map((trace) => {
     const table = tables[resolved(trace.table, options)];
-    const [x, y] = [columnOf(trace.plotly.x, options), columnOf(trace.plotly.y, options)];
-    const pieces = piecesOf(table).filter(({ run }) => run < 0 || inStage(trace, run));
-    const marks = trace.plotly.mode === 'markers';
-    const one = { trace, table, xs: table[x], ys: table[y], names: [x, y], pieces, marks };
+    const measured = measuredRows(table, columnOf(trace.plotly.x, options), columnOf(trace.plotly.y, options));
+    const pieces = measured.pieces.filter(({ run }) => run < 0 || inStage(trace, run));
+    const without = [...measured.without].filter((run) => inStage(trace, run));
+    const one = { ...measured, trace, table, measured, pieces, without, marks: trace.plotly.mode === 'markers' };
     return trace.rows === 'frontier' ? frontierOf(one) : one;
   });
 }
@@ -43,48 +57,43 @@ function seriesOf(chart, panel, options) {
 // A line of no run, such as a fitted one, is always shown.
 const isShown = (run) => run < 0 || shown[run] === 1;
 
-// Of the shown runs those that no run further left lies below.
+// Of the shown runs those that no run further left lies below; one that diverged is none of them.
 function frontierOf(one) {
   const { xs, ys } = one;
-  const rows = [];
+  const places = [];
   for (const { run, from, to } of one.pieces) {
     if (!isShown(run) || report.runs.diverged[run] !== null) continue;
-    for (let row = from; row < to; row++) if (Number.isFinite(xs[row] + ys[row])) rows.push(row);
+    for (let at = from; at < to; at++) places.push(at);
   }
-  rows.sort((a, b) => xs[a] - xs[b] || ys[a] - ys[b]);
+  places.sort((a, b) => xs[a] - xs[b] || ys[a] - ys[b]);
   let least = Infinity;
   const front = [];
-  for (const row of rows) {
-    if (ys[row] < least) front.push(row);
-    least = Math.min(least, ys[row]);
+  for (const at of places) {
+    if (ys[at] < least) front.push(at);
+    least = Math.min(least, ys[at]);
   }
-  const ofFront = (values) => Float64Array.from(front, (row) => values[row]);
-  const runs = new Set(front.map((row) => one.table.run[row]));
-  return { ...one, xs: ofFront(xs), ys: ofFront(ys), runs, pieces: front.length ? [{ run: -1, from: 0, to: front.length }] : [] };
+  const of = (values) => Float64Array.from(front, (at) => values[at]);
+  const runs = new Set(front.map((at) => one.table.run[one.rows[at]]));
+  return { ...one, xs: of(xs), ys: of(ys), runs, pieces: front.length ? [{ run: -1, from: 0, to: front.length }] : [] };
 }
 
 // What is drawn of the shown runs, and why some of it is not.
 function extentOf(series, types) {
-  const found = { x: [Infinity, -Infinity], y: [Infinity, -Infinity], low: 0, astray: [], points: 0, without: new Set(), runs: new Set() };
+  const found = { x: [Infinity, -Infinity], y: [Infinity, -Infinity], low: 0, astray: [], points: 0, without: [], runs: new Set() };
   const data = series.filter(({ trace }) => trace.role === 'data');
   const all = data.flatMap((one) => one.pieces.filter(({ run }) => shown[run]).map((piece) => ({ ...one, ...piece })));
   const steady = ({ run }) => report.runs.diverged[run] === null;
   const any = all.some(steady); // a run that went astray would press all others flat
   for (const piece of all) measure(found, piece, types, !any || steady(piece));
-  for (const run of found.runs) found.without.delete(run);
+  found.without = data.flatMap(({ without }) => without).filter((run) => shown[run] && !found.runs.has(run));
   return found;
 }
 
 function measure(found, { run, from, to, xs, ys }, types, widens) {
-  const positive = [types.x === 'log', types.y === 'log'];
+  const positive = { x: types.x === 'log', y: types.y === 'log' };
   for (let row = from; row < to; row++) {
     const [x, y] = [xs[row], ys[row]];
-    if (!Number.isFinite(y)) continue;
-    if (!Number.isFinite(x)) {
-      found.without.add(run);
-      continue;
-    }
-    if ((positive[0] && x <= 0) || (positive[1] && y <= 0)) {
+    if ((positive.x && x <= 0) || (positive.y && y <= 0)) {
       found.low += 1;
       continue;
     }
@@ -104,18 +113,21 @@ function measure(found, { run, from, to, xs, ys }, types, widens) {
 const MEASURE = 500; // of the axis's whole length: at 0.6 a logged line reads as one
 const MEDIAN_OF = 5; // points
 
-function smoothed({ xs, ys, names, table, pieces }, [low, high]) {
+function smoothed({ xs, ys, measured, pieces }, [low, high]) {
   const strength = Math.min(Math.sqrt(state.smooth), 0.999);
   const faded = (distance) => strength ** ((Math.abs(distance) / (high - low || 1)) * MEASURE);
-  const middle = worked(table, `median of ${names[1]}`, '', () => medians(ys, piecesOf(table)));
-  return worked(table, names.join(), [state.smooth, low, high].join(), () => {
-    const sums = new Float64Array(ys.length);
-    const weights = new Float64Array(ys.length);
+  const middle = worked(measured, 'medians', '', () => medians(ys, measured.pieces));
+  const first = pieces.length ? pieces[0].from : 0; // panels that show other stages have other ranges
+  return worked(measured, `smooth from ${first}`, [state.smooth, low, high].join(), () => {
+    const out = new Float64Array(ys.length).fill(NaN);
     for (const { from, to } of pieces) {
-      addFaded(sums, weights, xs, middle, { first: from, end: to, step: 1, faded });
-      addFaded(sums, weights, xs, middle, { first: to - 1, end: from - 1, step: -1, faded });
+      const ahead = fadedSums(xs, middle, { first: from, end: to, step: 1, faded });
+      const back = fadedSums(xs, middle, { first: to - 1, end: from - 1, step: -1, faded });
+      for (let row = from, i = 0, k = to - from - 1; row < to; row++, i++, k--) {
+        out[row] = (ahead.sums[i] + back.sums[k] - middle[row]) / (ahead.weights[i] + back.weights[k] - 1); // its own came twice
+      }
     }
-    return sums.map((sum, row) => (sum - middle[row]) / (weights[row] - 1)); // its own came twice
+    return out;
   });
 }
 
@@ -132,15 +144,17 @@ function medians(values, pieces) {
   return out;
 }
 
-function addFaded(sums, weights, xs, ys, { first, end, step, faded }) {
-  let [sum, weight, before] = [0, 0, NaN];
+// In the order of the walk: at each row the faded sum of those before it, itself included.
+function fadedSums(xs, values, { first, end, step, faded }) {
+  const sums = [];
+  const weights = [];
+  let [sum, weight] = [0, 0];
   for (let row = first; row !== end; row += step) {
-    if (!Number.isFinite(xs[row]) || !Number.isFinite(ys[row])) continue;
-    const share = Number.isNaN(before) ? 1 : faded(xs[row] - before);
-    sum = sum * share + ys[row];
+    const share = row === first ? 1 : faded(xs[row] - xs[row - step]);
+    sum = sum * share + values[row];
     weight = weight * share + 1;
-    before = xs[row];
-    sums[row] += sum;
-    weights[row] += weight;
+    sums.push(sum);
+    weights.push(weight);
   }
+  return { sums, weights };
 }

@@ -49,7 +49,7 @@ function hoverWords({ chart }, { one, row }) {
   const options = planeOptions(chart);
   return one.trace.hover.map((line) => {
     const [label, reference, form, unit] = resolved(line, options);
-    const [value] = pick(reference, { table: one.table, rows: [row] });
+    const [value] = pick(reference, { table: one.table, rows: [one.rows[row]] });
     const text = value === '' || value === null || Number.isNaN(value) ? MISSING : form === 'text' ? clipped(String(value)) : number(value, form);
     return { label, text: unit && text !== MISSING ? `${text} ${unit}` : text };
   });

@@ -29,9 +29,7 @@ function resetZoom(panels) {
 const listedRuns = (runs) => runs.slice(0, 6).map((run) => isolated(clipped(report.runs.name[run]))).join(', ') + (runs.length > 6 ? ' …' : '');
 
 function sayLacking(panels) {
-  const drawn = new Set(panels.flatMap(({ found }) => [...found.runs]));
-  const without = new Set(panels.flatMap(({ found }) => [...found.without]));
-  const lacking = [...without].filter((run) => !drawn.has(run)).sort((a, b) => a - b);
+  const lacking = [...new Set(panels.flatMap(({ found }) => found.without))].sort((a, b) => a - b);
   return lacking.length ? `${counted(lacking.length, 'run')} left out: ${panels[0].axes.x.title} not measured (${listedRuns(lacking)}).` : '';
 }
 
@@ -50,12 +48,13 @@ function sayAstray(panels) {
 // The rows of the shown runs that are in view, and the steps they lie between.
 function inSight({ series, scales: { x, y } }) {
   const seen = { points: 0, steps: [Infinity, -Infinity] };
-  for (const { trace, table, xs, ys, pieces } of series) {
+  for (const { trace, table, rows, xs, ys, pieces } of series) {
     for (const { run, from, to } of trace.role === 'data' ? pieces : []) {
       for (let row = from; row < to; row++) {
         if (!isShown(run) || !inRange(xs[row], x.range) || !inRange(ys[row], y.range)) continue;
         seen.points += 1;
-        seen.steps = [Math.min(seen.steps[0], table.step[row]), Math.max(seen.steps[1], table.step[row])];
+        const step = table.step?.[rows[row]];
+        seen.steps = [Math.min(seen.steps[0], step), Math.max(seen.steps[1], step)];
       }
     }
   }

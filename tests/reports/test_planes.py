@@ -217,6 +217,18 @@ def test_dragging_zooms_and_a_double_click_shows_all_again(page):
     assert page.evaluate("__runatlas.state.pins") == []
 
 
+def test_a_run_without_what_stands_on_x_is_left_out_and_named(page):
+    """Of six runs one has not counted its FLOPs."""
+    see(page, "curves")
+    page.evaluate("__runatlas.change({ x: 'flops' })")
+    settled(page)
+    titles = page.locator("#plot-curves .panel:visible .axis-title").all_text_contents()
+
+    assert titles[0] == "training compute (FLOPs)"
+    assert "d14" in page.inner_text("#says-curves")
+    assert page.evaluate(f"{PANEL.format('pretraining')}.found.runs.size") == 5
+
+
 def test_the_arrow_keys_read_a_chart_out(page):
     """A cursor goes along a run and to the next one; what it stands on is announced."""
     see(page, "curves")
