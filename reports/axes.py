@@ -106,6 +106,15 @@ class Axes:
     notes: tuple[str, ...] = field(default=())
 
     @property
+    def height(self) -> Accuracy | None:
+        """What stands upright along training: accuracy, or the loss that all models share."""
+        shared = any(metric.name == "val/bpb" and metric.runs for metric in self.losses)
+        if self.accuracy or not shared:
+            return self.accuracy
+        explained = "no accuracy was measured, so the height is val/bpb: lower is better"
+        return Accuracy(("val/bpb",), "val/bpb", explained)
+
+    @property
     def accuracies(self) -> tuple[str, ...]:
         """The metrics that accuracy is made of."""
         return self.accuracy.metrics if self.accuracy else ()

@@ -118,9 +118,10 @@ def names_of_ends(
     runs = [report.facts.runs[int(at.table["run"][row])] for row in at.rows]
     parents = {run.parent for run in runs}
     diverged = report.results.diverged
-    accuracy = [at.table["accuracy"][row] for row in at.rows]
+    height = at.table.get("accuracy", -at.table["loss"] if "loss" in at.table else None)
+    best = [0.0 if height is None else height[row] for row in at.rows]
     order = [i for i, run in enumerate(runs) if run.index in diverged or run.index not in parents]
-    order.sort(key=lambda i: (runs[i].index not in diverged, -accuracy[i], i))
+    order.sort(key=lambda i: (runs[i].index not in diverged, -best[i], i))
     taken: list[tuple[float, float, float]] = []
     made: list[tuple[int, str]] = []
     for i in order:

@@ -131,7 +131,7 @@ def _wanted(facts: Facts, axes: Axes) -> Wanted:
             **dict.fromkeys((*names, *_speeds(axes), *_marks(axes)), 1),
             **dict.fromkeys(losses, 3),
         },
-        accuracy=axes.accuracy,
+        accuracy=axes.height,
         together=together,
         medians=tuple(name for name, m in facts.catalog.items() if m.family in STEADY),
     )

@@ -16,6 +16,7 @@ from reports.charts.performance import performance
 from reports.charts.scaling import scaling
 from reports.charts.space import space
 from reports.charts.spec import Chart
+from reports.charts.surface import surface
 from reports.charts.trajectory import trajectory
 from reports.load import Facts
 from reports.results import Results
@@ -42,6 +43,7 @@ def all_charts(
         trajectory(facts, axes, found, losses),
         loss_curves(facts, axes, found, curves, history),
         space(facts, axes, found),
+        *surface(facts, axes, found, curves),
         parallel(facts, axes, found),
         landscape(facts, axes, speeds),
         performance(facts, steady, machine, history),

@@ -21,6 +21,7 @@ from reports.results import Results
 
 ROLES = ("depth", "dim", "batch")
 SMALLEST, LARGEST = 5.0, 15.0
+MANY = 200  # runs, from which on what stands beside the data must stand back
 STRIDE = 0.06  # of an axis, between neighbours
 WIDE = spec.view((1.2, 1.2, 0.82), (1.3, -1.52, 0.72), (0, 0, -0.12), 1.25)
 NARROW = spec.view((1.05, 1.05, 0.85), (1.42, -1.64, 0.75), (0, 0, -0.1), 1.25)
@@ -54,7 +55,7 @@ def space(facts: Facts, axes: Axes, found: Results) -> Chart:
         subtitle=f"{named['depth']} × {named['dim']} × {named['batch']}, size {named['lr']}",
         summary=_summary(placed, accuracy),
         tables={"space": frame},
-        traces=tuple(_traces(named, accuracy, spec.foot(z))),
+        traces=tuple(_traces(named, accuracy, spec.foot(z), len(placed))),
         layout=spec.layout(x, y, z, WIDE, NARROW),
         colour="accuracy",
         section="configuration",
@@ -184,7 +185,7 @@ def _axis(drawn: pl.Series, values: Sequence[float], title: str) -> Json:
     return spec.linear(title, spec.span(drawn, 0.1), **more)
 
 
-def _traces(named: dict[str, str], accuracy: str, floor: float) -> list[Json]:
+def _traces(named: dict[str, str], accuracy: str, floor: float, runs: int) -> list[Json]:
     place = {"x": col("x"), "y": col("y"), "z": col("z")}
     base = {"type": "scatter3d", **place}
     known = [spec.line(named[role], of_run(f"words.{role}")) for role in ROLES]
@@ -204,8 +205,8 @@ def _traces(named: dict[str, str], accuracy: str, floor: float) -> list[Json]:
             "plotly": {
                 **base,
                 "mode": "lines",
-                "line": {"width": 1.5, "color": spec.ink("shade")},
-                "opacity": 0.7,
+                "line": {"width": 1.5 if runs <= MANY else 1, "color": spec.ink("shade")},
+                "opacity": 0.7 if runs <= MANY else 0.25,
             },
         },
         {

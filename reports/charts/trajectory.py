@@ -14,6 +14,7 @@ from reports.load import Facts
 from reports.results import Results
 from reports.series import MEDIAN_WINDOW, Rows
 
+MANY = 200  # runs, from which on their shadows must stand back
 WIDE = spec.view((2.1, 1.0, 0.8), (0.42, -1.74, 0.58), (0.03, 0, -0.13), 2.25)
 NARROW = spec.view((1.15, 0.95, 0.9), (0.85, -1.75, 0.55), (0.0, 0, -0.08), 1.2)
 
@@ -22,7 +23,7 @@ def trajectory(facts: Facts, axes: Axes, found: Results, rows: Mapping[str, Rows
     """Return the chart; *rows* holds, by loss, what was logged."""
     tables = {loss: f"trajectory{place}" for place, loss in enumerate(rows)}
     losses = {metric.name: metric for metric in axes.losses if metric.name in rows}
-    accuracy = axes.accuracy.label if axes.accuracy else "accuracy"
+    accuracy = axes.height.label if axes.height else "accuracy"
     every = pl.concat([r.frame.select("accuracy") for r in rows.values()])["accuracy"]
     heights = spec.span(every)
     limits = {loss: list(spec.span(_steady(r, found)["loss"])) for loss, r in rows.items()}
@@ -33,7 +34,9 @@ def trajectory(facts: Facts, axes: Axes, found: Results, rows: Mapping[str, Rows
         subtitle=f"step × loss × {accuracy}",
         summary=_summary(axes, rows),
         tables={tables[loss]: _table(r) for loss, r in rows.items()},
-        traces=tuple(_traces(by("loss", tables), heights[0], losses, axes, within)),
+        traces=tuple(
+            _traces(by("loss", tables), heights[0], losses, axes, within, runs=len(facts.runs))
+        ),
         layout=spec.layout(
             by("loss", {loss: _steps(r) for loss, r in rows.items()}),
             by("loss", {loss: _losses(losses[loss], r, found) for loss, r in rows.items()}),
@@ -65,7 +68,7 @@ def _first(rows: Mapping[str, Rows], column: str) -> int:
 
 
 def _titled(axes: Axes) -> str:
-    return axes.accuracy.label if axes.accuracy else "accuracy"
+    return axes.height.label if axes.height else "accuracy"
 
 
 def _table(rows: Rows) -> pl.DataFrame:
@@ -74,7 +77,7 @@ def _table(rows: Rows) -> pl.DataFrame:
 
 
 def _traces(
-    table: Json, floor: float, losses: Mapping[str, Metric], axes: Axes, within: Json
+    table: Json, floor: float, losses: Mapping[str, Metric], axes: Axes, within: Json, *, runs: int
 ) -> list[Json]:
     place = {
         "x": by("x", {"lineage": col("total_step"), "own": col("step")}),
@@ -85,12 +88,13 @@ def _traces(
     quiet = {**base, "hoverinfo": "skip"}
     shared = {"table": table, "rows": "line", "role": "mark"}
     hover = _hover(losses, axes)
+    shadow = 2 if runs <= MANY else 0.7
     return [
         {
             **shared,
             "rows": "shadow",
             "foot": floor,
-            "plotly": {**quiet, "line": {"color": ink("shadow"), "width": 2}},
+            "plotly": {**quiet, "line": {"color": ink("shadow"), "width": shadow}},
         },
         {  # what was logged: bold, or thin behind its running median
             **shared,
@@ -143,7 +147,7 @@ def _ends(base: Json) -> Json:
 def _hover(losses: Mapping[str, Metric], axes: Axes) -> list[list[object]]:
     names = {name: metric.name for name, metric in losses.items()}
     units = {name: metric.unit_words for name, metric in losses.items()}
-    accuracy = axes.accuracy.label if axes.accuracy else "accuracy"
+    accuracy = axes.height.label if axes.height else "accuracy"
     return [
         spec.line("", of_run("status")),
         spec.line("step", col("step"), "int"),
@@ -219,7 +223,7 @@ def _notes(loss: str, rows: Rows, axes: Axes) -> Note:
     drawn, logged = rows.frame.height, rows.total("logged")
     text = f"{drawn:,} of {words.count(logged, 'point')} of {loss} drawn"
     reasons = []
-    if axes.accuracy is None:
+    if axes.height is None:
         reasons.append("no accuracy was measured; [axes] accuracy in project.toml can name one")
     elif before := rows.total("before"):
         reasons.append(f"{before:,} lie before their run's first evaluation and have no accuracy")
@@ -250,8 +254,8 @@ def _shared_notes(axes: Axes) -> list[Note]:
         " which is also what the hover says."
     )
     notes = [Note(median, ("line", "median"))]
-    if axes.accuracy:
-        explained = axes.accuracy.explained
+    if axes.height:
+        explained = axes.height.explained
         notes.append(
             Note(
                 f"{explained[0].upper()}{explained[1:]}; at a step it is that of the last"
@@ -280,11 +284,11 @@ def _absent(facts: Facts, loss: str, rows: Rows, found: Results) -> list[Absent]
 
 
 def _summary(axes: Axes, rows: Mapping[str, Rows]) -> str:
-    if not rows or not axes.accuracy:
+    if not rows or not axes.height:
         return "There is no loss with an accuracy to draw."
     loss, first = next(iter(rows.items()))
     runs = first.frame["run"].n_unique()
     return (
         f"A line for each of {words.count(runs, 'run')} along its steps, its height the"
-        f" {axes.accuracy.label}, its depth {loss}. The runs table has the last and best values."
+        f" {axes.height.label}, its depth {loss}. The runs table has the last and best values."
     )

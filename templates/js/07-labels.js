@@ -30,7 +30,8 @@ function ranked({ at }, room) {
   const runs = at.rows.map((row) => at.table.run[row]);
   const parents = new Set(runs.map((run) => report.runs.parent[run]));
   const diverged = (i) => Number(room === 'wide' && report.runs.diverged[runs[i]] !== null);
-  const best = (i) => at.table.accuracy[at.rows[i]];
+  const { accuracy, loss } = at.table;
+  const best = (i) => (accuracy ? accuracy[at.rows[i]] : -loss[at.rows[i]]);
   return [...runs.keys()]
     .filter((i) => diverged(i) || !parents.has(runs[i]))
     .sort((a, b) => diverged(b) - diverged(a) || best(b) - best(a) || a - b);

@@ -58,7 +58,7 @@ def test_the_report_says_what_it_was_built_from(sample):
 
     assert code == 0
     assert document["snapshot"] == sample.first[1]["snapshot"]
-    assert document["charts"] == 9
+    assert document["charts"] == 10
     assert Path(document["path"]).stat().st_size == document["bytes"] < 1_500_000
 
 
