@@ -26,7 +26,7 @@ MOST_KEYS = 4
 RUNGS = 24
 POINTS = 160  # of a line
 ROLES = ("lr", "depth", "dim", "batch", "params")
-WIDE = spec.view((1.7, 1.2, 0.8), (1.05, -1.75, 0.72), (0.02, 0, -0.13), 2.0)
+WIDE = spec.view((1.7, 1.2, 0.8), (1.05, -1.75, 0.72), (0.05, 0, -0.2), 2.0)
 NARROW = spec.view((1.15, 1.0, 0.9), (1.15, -1.65, 0.75), (0, 0, -0.08), 1.2)
 
 
