@@ -8,13 +8,13 @@ import socket
 import ssl
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
 import pytest
+import trace_servers
 from loopback.server import serving
-from publishing import Publisher
+from publishing import ROOT, Publisher
 
 from reports.boards import server as servers
 from reports.boards.outbox import Outbox
@@ -24,7 +24,7 @@ from reports.boards.wandb_session import Patience
 
 pytest.importorskip("wandb", reason="the wandb client is not installed")
 
-TESTS = Path(__file__).resolve().parent.parent
+WATCHED = Path(__file__).with_name("watched.py")
 
 
 def boards(server):
@@ -223,58 +223,27 @@ def test_a_proxy_is_asked_for_everything(tmp_path, outbox):
         assert server.hosts == {"wandb.internal"}
 
 
-WATCHED = """
-    # In a network of its own, where every address leads to this machine: each packet is seen.
-    import json, socket, subprocess, sys, threading, time
-    sys.path[:0] = sys.argv[1:3]
-    from loopback.server import serving
-
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    subprocess.run(["ip", "route", "add", "local", "0.0.0.0/0", "dev", "lo"], check=True)
-    wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0003))
-    seen = set()
-
-    def watch():
-        while True:
-            packet, (_, kind, *_) = wire.recvfrom(65535)
-            ipv4 = kind == 0x0800
-            seen.add((socket.inet_ntoa(packet[16:20]), packet[9]) if ipv4 else (hex(kind), 0))
-
-    threading.Thread(target=watch, daemon=True).start()
-    with serving() as server:
-        command = [word.replace("SERVER", server.url) for word in sys.argv[3:]]
-        done = subprocess.run(command, capture_output=True, text=True)
-        said = done.stdout + done.stderr
-        # one that must be seen, or nobody was watching
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"?", ("192.0.2.1", 9))
-        time.sleep(0.2)
-        print(json.dumps([done.returncode, said, sorted(seen), len(server.requests)]))
-"""
-
-
-def test_no_packet_goes_to_any_host_but_the_server(tmp_path, outbox):
-    """Not to a cloud, a package index, an error collector, a metadata service or a name server.
-
-    Watched from the kernel, in a network of its own: the client and its service, which is no
-    Python, are both seen.
-    """
+@pytest.mark.parametrize("kind", ["wandb", "weave"])
+def test_no_packet_goes_to_any_host_but_the_server(tmp_path, outbox, kind):
+    """Not to a cloud, a package index, an error collector, a metadata service or a name server."""
+    if kind == "weave":
+        trace_servers.required()
     ways = (["unshare", "--net"], ["unshare", "--net", "--map-root-user"])
-    if not shutil.which("ip"):
-        pytest.skip("no ip(8) to set up a network with")
+    if not shutil.which("ip") or not shutil.which("unshare"):
+        pytest.skip("no ip(8) and unshare(1) to make a network with")
     way = next((w for w in ways if not subprocess.run([*w, "true"], check=False).returncode), None)
     if way is None:
         pytest.skip("this machine lets nobody have a network of their own")
-    publisher = Publisher(tmp_path, outbox, "SERVER")
-    publish = ["env", "WANDB_BASE_URL=SERVER", sys.executable, "-m", "reports.publish"]
+    publisher = Publisher(tmp_path, outbox, "")
     watched = subprocess.run(
-        [*way, sys.executable, "-c", textwrap.dedent(WATCHED), str(TESTS), str(TESTS.parent),
-         *publish, *publisher.arguments],
-        env={**publisher.environment, "WANDB_BASE_URL": ""},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    code, said, asked, requests = json.loads(watched.stdout)
+        [*way, sys.executable, str(WATCHED), kind, str(publisher.outbox)],
+        env={**publisher.environment, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    code, said, hosts = json.loads(watched.stdout)
 
     assert code == 0, said
-    assert requests > 20
-    assert ["192.0.2.1", socket.IPPROTO_UDP] in asked  # ours, after the publish
-    assert [one for one in asked if one[0] != "192.0.2.1"] == [["127.0.0.1", socket.IPPROTO_TCP]]
+    assert ["192.0.2.1", socket.IPPROTO_UDP] in hosts  # ours, after the publish
+    assert [host for host in hosts if host[0] != "192.0.2.1"] == [["127.0.0.1", socket.IPPROTO_TCP]]
