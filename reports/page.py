@@ -1,8 +1,8 @@
 """A report's charts, tables and sentences -> one HTML file that asks nothing of anyone.
 
-Data enters the page in three ways, all of them here: as text that jinja escapes, as JSON whose
-``<``, ``>`` and ``&`` are escaped, and as base64. The content security policy names the hashes of
-the page's own scripts and styles and allows nothing else.
+Data enters the page in two ways, both of them here: as text that jinja escapes, and as that of
+``reports.embed``, which holds no character that HTML knows. The content security policy names the
+hashes of the page's own scripts and styles and allows nothing else.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from reports import cells, prose, theme, words
 from reports.attributes import run_attributes
 from reports.charts import spec
 from reports.charts.spec import Chart, Json
+from reports.embed import compressed, embedded
 from reports.gather import Report, tables
 from reports.origin import origin
 from reports.pack import Packed, pack
@@ -44,22 +45,23 @@ def templates() -> Path:
 def render(report: Report) -> bytes:
     """Return the page. The same report gives the same bytes."""
     packed = pack(tables(report.charts))
-    script, style_text = _script(), style()
+    boot, script, style_text = read_template("boot.js"), _script(), style()
     plotly_css = read_template(f"vendor/plotly-{PLOTLY_VERSION}.css")
     page = (
         environment()
         .get_template("report.html.j2")
         .render(
             title=report.project,
-            policy=policy([script, plotly_script().decode()], [style_text, plotly_css]),
+            policy=policy([boot, script, plotly_script().decode()], [style_text, plotly_css]),
             style=style_text,
             plotly_css=plotly_css,
-            script=script,
-            plotly=base64.b64encode(_plotly()).decode(),
-            data=base64.b64encode(packed.blob).decode(),
-            details=base64.b64encode(report.details.document).decode(),
-            details_data=base64.b64encode(report.details.packed.blob).decode(),
-            document=_json(_document(report, packed)),
+            boot=boot,
+            script=embedded(compressed(script)),
+            plotly=embedded(_plotly()),
+            data=embedded(packed.blob),
+            details=embedded(report.details.document),
+            details_data=embedded(report.details.packed.blob),
+            document=embedded(compressed(_json(_document(report, packed)))),
             plotly_version=PLOTLY_VERSION,
             report=report,
             lede=prose.lede(report),
@@ -157,11 +159,9 @@ def _chart(chart: Chart) -> Json:
 
 
 def _json(document: Json) -> str:
-    """Return JSON that may stand in a script element, whatever the names in it are."""
-    text = json.dumps(
+    return json.dumps(
         _strict(document), ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False
     )
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _strict(value: Any) -> Any:

@@ -16,10 +16,10 @@ import polars as pl
 
 from etl.points import Points
 from reports.load import Facts, query
+from reports.pack import MEDIAN, MEDIAN_WINDOW
 from reports.scan import COUNTERS, Scan
 from reports.thinning import m4, shares
 
-MEDIAN_WINDOW = 9
 MACHINE_ROWS = 12_000  # of each kind of measurement: there are several, and they are level
 _AXES = ("step", "total_step", *COUNTERS)
 _TALLY = dict.fromkeys(("run", "logged", "before", "not_finite"), pl.Int64)
@@ -84,7 +84,7 @@ def _tally(found: Scan, metrics: tuple[str, ...], *, accuracy: bool) -> pl.DataF
 def medians(drawn: Rows, column: str) -> Rows:
     """Return *drawn* with a running median of *column* over the drawn points of a line."""
     median = pl.col(column).rolling_median(MEDIAN_WINDOW, min_samples=1, center=True).over("line")
-    return replace(drawn, frame=drawn.frame.with_columns(median.alias(f"{column}_median")))
+    return replace(drawn, frame=drawn.frame.with_columns(median.alias(f"{column}{MEDIAN}")))
 
 
 def points_of(db: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:

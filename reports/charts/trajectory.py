@@ -11,8 +11,9 @@ from reports.axes import Axes, Metric
 from reports.charts import spec
 from reports.charts.spec import Absent, Chart, Json, Note, Option, Shown, by, col, ink, of_run
 from reports.load import Facts
+from reports.pack import MEDIAN_WINDOW
 from reports.results import Results
-from reports.series import MEDIAN_WINDOW, Rows
+from reports.series import Rows
 
 MANY = 200  # runs, from which on their shadows must stand back
 WIDE = spec.view((2.1, 1.0, 0.8), (0.42, -1.74, 0.58), (0.03, 0, -0.13), 2.25)

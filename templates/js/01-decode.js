@@ -1,12 +1,6 @@
 // The packed columns -> typed arrays. The other side is reports/pack.py.
 
-const bytesOf = (text) =>
-  Uint8Array.fromBase64 ? Uint8Array.fromBase64(text) : Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-
-async function gunzip(bytes) {
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
+const { bytesOf, gunzip } = window.__parts;
 
 // Undo the byte shuffle: all first bytes come first, then all second ones, and so on.
 function unshuffled(bytes, at, n, width) {
@@ -29,10 +23,53 @@ function summed(buffer) {
   return values;
 }
 
-function column(bytes, { kind, n, at }) {
+// Each run's first value, and how much a step adds to it.
+function straight(bytes, { at, n, runs }, { run, step }) {
+  const [first, slope] = [at, at + 8 * runs].map((place) => new Float64Array(unshuffled(bytes, place, runs, 8)));
+  const values = new Float64Array(n);
+  for (let row = 0, start = 0, piece = -1; row < n; row++) {
+    if (row === 0 || run[row] !== run[row - 1]) {
+      start = step[row];
+      piece += 1;
+    }
+    values[row] = first[piece] + slope[piece] * (step[row] - start);
+  }
+  return values;
+}
+
+// The running median of another column, within a line.
+function runningMedian({ of, window: width }, table) {
+  const values = table[of];
+  const lines = table.line;
+  const reach = (width - 1) / 2;
+  return values.map((_, row) => {
+    let low = row;
+    let high = row;
+    while (low > 0 && low > row - reach && lines[low - 1] === lines[row]) low--;
+    while (high < values.length - 1 && high < row + reach && lines[high + 1] === lines[row]) high++;
+    const some = values.slice(low, high + 1).sort();
+    const middle = some.length >> 1;
+    return some.length % 2 ? some[middle] : (some[middle - 1] + some[middle]) / 2;
+  });
+}
+
+function column(bytes, entry, table) {
+  const { kind, n, at } = entry;
+  if (kind === 'line') return straight(bytes, entry, table);
+  if (kind === 'median') return runningMedian(entry, table);
   if (kind === 'f8') return new Float64Array(unshuffled(bytes, at, n, 8));
   const values = summed(unshuffled(bytes, at, n, 4));
   return kind === 'f4' ? new Float32Array(values.buffer) : values;
+}
+
+// What stands for itself comes before what follows from it.
+const follows = ({ kind }) => kind === 'line' || kind === 'median';
+
+function unpacked(bytes, columns) {
+  const table = {};
+  for (const [name, entry] of Object.entries(columns)) if (!follows(entry)) table[name] = column(bytes, entry);
+  for (const [name, entry] of Object.entries(columns)) if (follows(entry)) table[name] = column(bytes, entry, table);
+  return table;
 }
 
 const mapValues = (object, change) =>
@@ -40,5 +77,5 @@ const mapValues = (object, change) =>
 
 async function decode(text, index) {
   const bytes = await gunzip(bytesOf(text));
-  return mapValues(index, (columns) => mapValues(columns, (entry) => column(bytes, entry)));
+  return mapValues(index, (columns) => unpacked(bytes, columns));
 }

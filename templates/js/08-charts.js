@@ -154,10 +154,4 @@ function hasWebGL() {
   }
 }
 
-// The bundle is unpacked and run as a script of its own, whose hash the page's policy names.
-async function loadPlotly() {
-  const source = new TextDecoder().decode(await gunzip(bytesOf(byId('plotly').textContent)));
-  const script = document.createElement('script');
-  script.textContent = source;
-  document.head.append(script);
-}
+const loadPlotly = () => window.__parts.run('plotly');

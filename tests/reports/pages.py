@@ -14,6 +14,7 @@ def open_page(context, path):
     tab.on("pageerror", lambda problem: tab.errors.append(str(problem)))
     tab.on("dialog", lambda dialog: (tab.errors.append(dialog.message), dialog.dismiss()))
     tab.goto(f"file://{path}")
+    wait(tab, "window.__runatlas")  # the page unpacks its script
     return tab
 
 

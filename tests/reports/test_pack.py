@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports import pack, words
+from reports.embed import embedded
 
 
 @given(st.lists(st.integers(-(2**62), 2**62)), st.lists(st.floats(), min_size=1))
@@ -75,3 +76,45 @@ def test_what_is_missing_becomes_nan_and_never_zero():
 def test_numbers_read_as_a_person_would_write_them(value, form, text):
     """Five digits, grouped by thousands, no digit that nobody asked for."""
     assert words.number(value, form) == text
+
+
+def test_what_grows_evenly_with_the_step_is_two_numbers_for_each_run():
+    """Also NaN for a run that has none; a column that bends is stored as it is."""
+    count = 2 * pack.EXACT_ROWS
+    steps = np.concatenate([np.arange(count), 7 + np.arange(count)])
+    run = np.repeat([0, 1], count)
+    tokens = np.where(run == 0, steps * 524_288.0, math.nan)
+    frame = pl.DataFrame(
+        {"run": run, "step": steps, "tokens": tokens, "total": steps + 10**6 * run}
+    )
+    frame = frame.with_columns(pl.Series("time", np.sqrt(steps)))
+    packed = pack.pack({"t": frame})
+    back = pack.decode(packed)["t"]
+
+    kinds = {name: entry["kind"] for name, entry in packed.index["t"].items()}
+    assert kinds == {"run": "i4", "step": "i4", "tokens": "line", "total": "line", "time": "f4"}
+    np.testing.assert_allclose(back["tokens"], tokens, rtol=1e-7)
+    np.testing.assert_array_equal(back["total"], frame["total"])
+
+
+def test_a_column_that_two_tables_have_is_stored_once():
+    """Charts of one metric share its rows."""
+    noise = pl.DataFrame({"a": np.random.default_rng(2).lognormal(size=9_000)})
+    once, twice = pack.pack({"t": noise}), pack.pack({"t": noise, "u": noise, "v": noise})
+
+    assert len(twice.blob) == len(once.blob)
+    assert (pack.decode(twice)["v"]["a"] == pack.decode(once)["t"]["a"]).all()
+
+
+@given(st.binary(max_size=200))
+def test_bytes_become_text_without_a_character_that_html_knows(content):
+    """Thirteen bits are two characters; the number of bytes stands before them."""
+    text = str(embedded(content))
+    codes = [code for code in range(33, 127) if chr(code) not in "&<>"]
+    digits = [codes.index(ord(letter)) for letter in text]
+    groups = [high * 91 + low for high, low in zip(digits[::2], digits[1::2], strict=True)]
+    bits = "".join(f"{group:013b}" for group in groups[2:])
+    back = bytes(int(bits[at : at + 8], 2) for at in range(0, 8 * len(content), 8))
+
+    assert groups[0] * 8_192 + groups[1] == len(content)
+    assert back == content
