@@ -24,6 +24,7 @@ EXACT_ROWS = 500
 MEDIAN_WINDOW = 9
 MEDIAN = "_median"  # how the name of a running median ends
 _EVEN = 2.0**-24  # relative: what a float32 cannot tell apart
+Floats = npt.NDArray[np.float64]
 _I4 = np.iinfo(np.int32)
 _F4 = np.finfo(np.float32)
 
@@ -54,7 +55,7 @@ def pack(tables: Mapping[str, pl.DataFrame]) -> Packed:
             even = None if exact else _even(frame, column)
             kind, data = encode(column, exact=exact) if even is None else ("line", _shuffled(even))
             if even is not None:
-                entry["runs"] = even.size // 2
+                entry["runs"] = even.size // 4
             at = known.setdefault((kind, data), offset)
             entry |= {"kind": kind, "at": at}
             if at == offset and data:
@@ -63,41 +64,34 @@ def pack(tables: Mapping[str, pl.DataFrame]) -> Packed:
     return Packed(gzip.compress(b"".join(parts), 9, mtime=0), index)
 
 
-def _even(frame: pl.DataFrame, column: pl.Series) -> npt.NDArray[np.float64] | None:
-    """Return each run's first value and then each one's slope by step, if that is all there is."""
+def _even(frame: pl.DataFrame, column: pl.Series) -> Floats | None:
+    """Return what makes *column* of the step, if that is all there is to it.
+
+    For each run its first value, its slope by step, and the steps from and to which it has one.
+    """
     if not {"run", "step"} <= {*frame.columns} or column.name in ("run", "step", "line"):
         return None
     run, step = (frame[name].cast(pl.Float64).to_numpy() for name in ("run", "step"))
     values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
     first = np.flatnonzero(np.diff(run, prepend=np.nan) != 0)
-    sizes = np.diff(first, append=run.size)
-    last = first + sizes - 1
+    there = ~np.isnan(values)
+    low = np.minimum.reduceat(np.where(there, np.arange(run.size), run.size - 1), first)
+    high = np.maximum.reduceat(np.where(there, np.arange(run.size), 0), first)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        slope = (values[last] - values[first]) / (step[last] - step[first])
-        slope = np.where(sizes == 1, np.where(np.isnan(values[first]), np.nan, 0.0), slope)
-        told = straight(values[first], slope, step, first)
-        off = np.abs(told - values) > _EVEN * np.abs(values)
-    if (
-        off.any()
-        or (np.isnan(told) != np.isnan(values)).any()
-        or not np.isfinite(told[~np.isnan(told)]).all()
-    ):
-        return None
-    if column.dtype.is_integer() and (told != values).any():
-        return None
-    return np.concatenate([values[first], slope]).astype("<f8")
+        slope = (values[high] - values[low]) / (step[high] - step[low])
+        slope = np.where(high == low, 0.0, slope)
+        ends = np.stack([values[low], slope, step[low], step[high]]).astype("<f8")
+        told = straight(ends, np.diff(first, append=run.size), step)
+        off = ~(
+            np.abs(told - values) <= (0 if column.dtype.is_integer() else _EVEN * np.abs(values))
+        )
+    return None if (off & (there | ~np.isnan(told))).any() else ends.reshape(-1)
 
 
-def straight(
-    values: npt.NDArray[np.float64],
-    slope: npt.NDArray[np.float64],
-    step: npt.NDArray[np.float64],
-    first: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float64]:
-    """Return what each run's first value and slope come to at its rows, which begin at *first*."""
-    sizes = np.diff(first, append=step.size)
-    start = np.repeat(step[first], sizes)
-    return np.repeat(values, sizes) + np.repeat(slope, sizes) * (step - start)
+def straight(ends: Floats, sizes: npt.NDArray[np.int64], step: Floats) -> Floats:
+    """Return what *ends* come to at the rows of each run, of which it has *sizes*."""
+    value, slope, low, high = np.repeat(ends, sizes, axis=1)
+    return np.where((step >= low) & (step <= high), value + slope * (step - low), np.nan)
 
 
 def encode(column: pl.Series, *, exact: bool) -> tuple[str, bytes]:
@@ -142,9 +136,9 @@ def _table(raw: bytes, columns: Mapping[str, Mapping[str, Any]]) -> dict[str, np
     for name, entry in columns.items():
         if entry["kind"] == "line":
             first = np.flatnonzero(np.diff(table["run"].astype("f8"), prepend=np.nan) != 0)
-            ends = _column(raw, "f8", 2 * entry["runs"], entry["at"])
-            values, slope = ends[: entry["runs"]], ends[entry["runs"] :]
-            table[name] = straight(values, slope, table["step"].astype("f8"), first)
+            ends = _column(raw, "f8", 4 * entry["runs"], entry["at"]).reshape(4, -1)
+            sizes = np.diff(first, append=entry["n"])
+            table[name] = straight(ends, sizes, table["step"].astype("f8"))
         elif entry["kind"] == "median":
             frame = pl.DataFrame({"line": table["line"], "of": table[entry["of"]]})
             middle = pl.col("of").rolling_median(entry["window"], min_samples=1, center=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from reports import cells, prose, theme, words
 from reports.attributes import run_attributes
@@ -32,6 +33,7 @@ from reports.resolver import mixed
 from reports.straddles import straddles
 
 PLOTLY_VERSION = "4.1.1"
+PLAIN_ROWS = 200  # of the table of runs; more are packed
 PLOTLY_SHA256 = "aab04dcd9c103a92b18723f8c837712fe820f325d0bcd2421e415e8124a75b9f"
 
 
@@ -44,7 +46,7 @@ def templates() -> Path:
 
 def render(report: Report) -> bytes:
     """Return the page. The same report gives the same bytes."""
-    packed = pack(tables(report.charts))
+    packed, table = pack(tables(report.charts)), cells.runs_table(report)
     boot, script, style_text = read_template("boot.js"), _script(), style()
     plotly_css = read_template(f"vendor/plotly-{PLOTLY_VERSION}.css")
     page = (
@@ -71,7 +73,9 @@ def render(report: Report) -> bytes:
             stages=_stages(report),
             sections=_sections(report),
             groups=cells.colour_groups(report),
-            table=cells.runs_table(report),
+            table=table,
+            rows=_packed_rows(table),
+            most_rows=PLAIN_ROWS,
             best=cells.best_by_stage(report),
             sources=cells.sources(report),
             origin=origin(report),
@@ -83,6 +87,14 @@ def render(report: Report) -> bytes:
         )
     )
     return page.encode("utf-8", "surrogatepass")
+
+
+def _packed_rows(table: cells.Table) -> Markup | None:
+    """Return the rows of a long table, which the page unpacks: 1 kB a run becomes 60 bytes."""
+    if len(table.rows) <= PLAIN_ROWS:
+        return None
+    rows = environment().get_template("parts/run_rows.html.j2").render(table=table)
+    return embedded(compressed(rows))
 
 
 def _sections(report: Report) -> list[tuple[str, str, list[Chart]]]:

@@ -23,16 +23,14 @@ function summed(buffer) {
   return values;
 }
 
-// Each run's first value, and how much a step adds to it.
+// Of each run: its first value, what a step adds to it, and the steps from and to which it has one.
 function straight(bytes, { at, n, runs }, { run, step }) {
-  const [first, slope] = [at, at + 8 * runs].map((place) => new Float64Array(unshuffled(bytes, place, runs, 8)));
+  const ends = new Float64Array(unshuffled(bytes, at, 4 * runs, 8));
   const values = new Float64Array(n);
-  for (let row = 0, start = 0, piece = -1; row < n; row++) {
-    if (row === 0 || run[row] !== run[row - 1]) {
-      start = step[row];
-      piece += 1;
-    }
-    values[row] = first[piece] + slope[piece] * (step[row] - start);
+  for (let row = 0, piece = -1; row < n; row++) {
+    if (row === 0 || run[row] !== run[row - 1]) piece += 1;
+    const [value, slope, low, high] = [0, 1, 2, 3].map((kind) => ends[kind * runs + piece]);
+    values[row] = step[row] >= low && step[row] <= high ? value + slope * (step[row] - low) : NaN;
   }
   return values;
 }
