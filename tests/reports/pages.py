@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-def open_page(context, path):
+def open_page(context, path, *, script=True):
     """Open *path* and keep its requests and errors."""
     tab = context.new_page()
     tab.asked, tab.errors = [], []
@@ -14,7 +14,8 @@ def open_page(context, path):
     tab.on("pageerror", lambda problem: tab.errors.append(str(problem)))
     tab.on("dialog", lambda dialog: (tab.errors.append(dialog.message), dialog.dismiss()))
     tab.goto(f"file://{path}")
-    wait(tab, "window.__runatlas")  # the page unpacks its script
+    if script:
+        wait(tab, "window.__runatlas")  # the page unpacks it
     return tab
 
 

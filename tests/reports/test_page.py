@@ -416,7 +416,7 @@ def test_without_webgl_the_page_says_so_and_keeps_its_tables(playwright, chromiu
 def test_without_javascript_the_numbers_are_there(browser, mini):
     """The tables came with the page, and a notice says why there are no charts."""
     context = browser.new_context(java_script_enabled=False, offline=True)
-    tab = open_page(context, mini.page)
+    tab = open_page(context, mini.page, script=False)
 
     assert tab.locator("#runs-table tbody tr").count() == 12
     assert "JavaScript is off" in tab.inner_text("body")
