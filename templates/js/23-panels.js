@@ -166,15 +166,14 @@ function drawRun(pen, panel, one, piece, colour, bold) {
   strokeLine(pen, piece, xs, values, scales, { colour, dash: line.dash ? [6, 4] : [], ...look });
 }
 
-// What of a line has been played so far; only what lies along training can be.
-const played = (panel, piece, one) => {
-  if (state.at === null || !one.trace.smooth) return piece;
-  const [low, high] = panel.found.x;
-  const until = low + state.at * (high - low);
-  let to = piece.from;
-  while (to < piece.to && !(one.xs[to] > until)) to += 1;
+// What of a line has been played so far: only the history lies along the steps that are played.
+function played(piece, one) {
+  if (state.at === null || one.table !== tables.history) return piece;
+  const fits = playedRows(one.table);
+  let { to } = piece;
+  while (to > piece.from && !fits(one.rows[to - 1])) to -= 1;
   return { ...piece, to };
-};
+}
 
 function drawBase(panel) {
   const pen = fitCanvas(panel.base, panel.box.width, panel.box.height);
@@ -184,7 +183,7 @@ function drawBase(panel) {
     for (const one of panel.series) {
       for (const piece of one.pieces) {
         const colour = piece.run < 0 ? resolved(one.trace.plotly.line.color, {}) : colours[piece.run];
-        if (isShown(piece.run)) drawRun(pen, panel, one, played(panel, piece, one), colour);
+        if (isShown(piece.run)) drawRun(pen, panel, one, played(piece, one), colour);
       }
     }
   });
@@ -201,7 +200,7 @@ function drawOver(panel) {
     for (const run of chosen) {
       for (const one of panel.series) {
         for (const piece of one.pieces) {
-          if (piece.run === run) drawRun(pen, panel, one, played(panel, piece, one), colours[run], true);
+          if (piece.run === run) drawRun(pen, panel, one, played(piece, one), colours[run], true);
         }
       }
     }

@@ -3,6 +3,7 @@
 const NAME_HEIGHT = 14; // pixels
 const MOST_NAMES = 14;
 const EDGE = 24; // pixels: from further in a leader would cross other lines
+const FEW_RUNS = 16;
 
 // The last vertex of each run that is in view.
 function endsOf(panel) {
@@ -11,7 +12,7 @@ function endsOf(panel) {
   for (const one of panel.series.filter(({ trace }) => trace.labels)) {
     for (const piece of one.pieces) {
       if (!shown[piece.run]) continue;
-      const { from, to } = played(panel, piece, one);
+      const { from, to } = played(piece, one);
       let row = to - 1;
       while (row >= from && !(Number.isFinite(one.xs[row]) && Number.isFinite(one.ys[row]) && one.xs[row] <= x.range[1])) row -= 1;
       if (row < from) continue;
@@ -84,24 +85,29 @@ function namesBeside(panel, ends, chosen) {
   return words;
 }
 
-// Chosen runs first, then those that end highest and lowest in turn; of markers the frontier's.
-function drawNames(panel, chosen, colours) {
-  const { box } = panel;
-  const ends = endsOf(panel).sort((a, b) => a.place[1] - b.place[1] || a.run - b.run);
+// Of many names the chosen runs' come first, then those that end highest and lowest in turn.
+function inTurn(ends, chosen) {
+  ends.sort((a, b) => a.place[1] - b.place[1] || a.run - b.run);
   const turns = ends.map((_, i) => ends[i % 2 ? ends.length - 1 - (i >> 1) : i >> 1]);
-  const first = turns.filter(({ run }) => chosen.includes(run));
-  const front = panel.series.find(({ runs }) => runs)?.runs;
-  const told = ({ run, place, marks }) => !chosen.includes(run) && (marks ? front?.has(run) : place[0] > box.right - EDGE);
+  return [...turns.filter(({ run }) => chosen.includes(run)), ...turns.filter(({ run }) => !chosen.includes(run))];
+}
+
+// Lines that end on the right have their names in the gutter; markers of the frontier, and lines that
+// end further in, where they are few, have them beside their ends.
+function drawNames(panel, chosen, colours) {
+  const { box, series, found } = panel;
+  const front = series.find(({ runs }) => runs)?.runs;
+  const few = found.runs.size <= FEW_RUNS;
+  const inGutter = ({ place, marks }) => box.named && !marks && place[0] > box.right - EDGE;
+  const isTold = (end) => chosen.includes(end.run) || inGutter(end) || (end.marks ? front?.has(end.run) : few);
   const most = Math.min(MOST_NAMES, Math.floor((box.bottom - box.top) / NAME_HEIGHT));
-  const named = [...first, ...turns.filter(told)].slice(0, most);
-  if (!box.named) {
-    panel.words.replaceChildren(...(box.width > 340 ? namesBeside(panel, named.filter(({ marks }) => marks), chosen) : []));
-    return;
-  }
-  spreadOut(named, box);
-  const words = named.flatMap((end) => {
+  const told = inTurn(endsOf(panel).filter(isTold), chosen);
+  const gutter = told.filter(inGutter).slice(0, most);
+  const beside = told.filter((end) => !inGutter(end)).slice(0, most);
+  spreadOut(gutter, box);
+  const words = gutter.flatMap((end) => {
     const is = chosen.includes(end.run);
     return nameOf(end, box, { chosen: is, faded: chosen.length > 0 && !is, colour: colours[end.run] });
   });
-  panel.words.replaceChildren(...words);
+  panel.words.replaceChildren(...words, ...(box.width > 340 ? namesBeside(panel, beside, chosen) : []));
 }

@@ -31,7 +31,7 @@ function candidates(panel, [px, py]) {
     if (one.trace.role !== 'data') continue;
     for (const piece of one.pieces) {
       if (!shown[piece.run]) continue;
-      const { from, to } = played(panel, piece, one);
+      const { from, to } = played(piece, one);
       if (to <= from) continue;
       if (one.marks) for (let row = from; row < to; row++) offer(one, piece.run, row);
       else offer(one, piece.run, nearestRow(one.xs, { from, to }, value));

@@ -25,7 +25,7 @@ const atRow = (panel, one, run, row) => ({ one, run, row, far: 0, place: [panel.
 function alongRun(panel, direction) {
   const { one, run, row, place } = panel.cursor;
   const least = one.marks ? 0 : 6;
-  const rows = one.pieces.filter((piece) => piece.run === run).map((piece) => played(panel, piece, one));
+  const rows = one.pieces.filter((piece) => piece.run === run).map((piece) => played(piece, one));
   const [first, last] = [rows[0].from, rows[rows.length - 1].to - 1];
   for (let next = row + direction; next >= first && next <= last; next += direction) {
     const found = atRow(panel, one, run, next);
