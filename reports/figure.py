@@ -15,7 +15,8 @@ from reports import theme
 from reports.attributes import run_attributes
 from reports.camera import projector, shares, step_back
 from reports.charts.spec import Chart, Json
-from reports.flat import panels, parallel_axes
+from reports.flat import panels
+from reports.flat_parallel import parallel_axes
 from reports.gather import Report
 from reports.resolver import At, Floats, Resolver, colours, key, table_of, vertices
 

@@ -1,8 +1,6 @@
 """A chart in two dimensions -> plotly traces and a layout, for a still.
 
-The twin of the page's ``21-series.js`` and ``30-parallel.js``. Plotly's parcoords stands in none of
-its small builds and knows neither a logarithmic axis nor a colour of one's own for each line, so
-parallel coordinates are lines in a plane here too.
+The twin of the page's ``21-series.js`` and ``23-panels.js``.
 """
 
 from __future__ import annotations
@@ -17,27 +15,30 @@ import polars as pl
 
 from reports import theme, words
 from reports.charts.scaling import frontier
-from reports.charts.spec import Chart, Json
+from reports.charts.spec import Chart, Json, log_ticks, span
 from reports.gather import Report
 from reports.resolver import At, Floats, Resolver, table_of, vertices
 
 SMOOTHING = 0.6  # the page's first view
 MEASURE = 500  # of the axis's whole length, as in series.js
 MEDIAN_OF = 5  # points
-TOP, BOTTOM, LEFT, RIGHT = 0.97, 0.06, 0.0, 0.98  # of the paper
+TOP, BOTTOM, LEFT, RIGHT = 1.0, 0.05, 0.0, 1.03  # of the paper
 
 
 def panels(report: Report, chart: Chart, resolver: Resolver, of_runs: Sequence[str]) -> Json:
-    """Return the panels of a plane, each with axes of its own."""
-    specs = chart.layout["panels"]
-    layout = _paper(resolver)
+    """Return the panels of a plane that have something to show, each with axes of its own."""
+    layout = paper(resolver)
     traces: list[Json] = []
+    extents = {p["key"]: _extent(report, chart, p, resolver) for p in chart.layout["panels"]}
+    specs = [panel for panel in chart.layout["panels"] if extents[panel["key"]]]
     for place, panel in enumerate(specs):
         number = "" if place == 0 else str(place + 1)
         box = _box(place, len(specs), chart.layout["columns"])
-        x, y = (resolver.value(panel[axis], None) for axis in ("x", "y"))
-        layout[f"xaxis{number}"] = _axis(x, box[0], f"y{number}", resolver)
-        layout[f"yaxis{number}"] = _axis(y, box[1], f"x{number}", resolver)
+        for name, other, domain in (("x", "y", box[0]), ("y", "x", box[1])):
+            axis = resolver.value(panel[name], None)
+            made = _axis(axis, domain, f"{other}{number}", resolver)
+            values = extents[panel["key"]][name]
+            layout[f"{name}axis{number}"] = made | _range(axis, values, panel["lines"], name)
         layout["annotations"].append(_title(panel["title"], box, resolver))
         layout["shapes"] += _levels(panel["lines"], number, resolver)
         at = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
@@ -47,7 +48,43 @@ def panels(report: Report, chart: Chart, resolver: Resolver, of_runs: Sequence[s
     return {"data": traces, "layout": layout}
 
 
-def _paper(resolver: Resolver) -> Json:
+def _extent(report: Report, chart: Chart, panel: Json, resolver: Resolver) -> dict[str, pl.Series]:
+    """Return what the data has on x and y; runs that diverged do not widen it unless all did."""
+    found: dict[str, list[Floats]] = {"x": [], "y": []}
+    for spec in chart.traces:
+        if spec["panel"] != panel["key"] or spec["role"] != "data":
+            continue
+        table = _rows(report, chart, spec, resolver)
+        x, y = (table[resolver.value(spec["plotly"][axis], None)["$"]] for axis in ("x", "y"))
+        good = np.isfinite(x) & np.isfinite(y)
+        steady = good & ~np.isin(table["run"], list(report.results.diverged))
+        kept = steady if steady.any() else good
+        found["x"].append(x[kept])
+        found["y"].append(y[kept])
+    if not sum(values.size for values in found["x"]):
+        return {}
+    return {axis: pl.Series(np.concatenate(values)) for axis, values in found.items()}
+
+
+def _range(axis: Json, values: pl.Series, lines: Sequence[Json], name: str) -> Json:
+    """Return the range of an axis, with round ticks where it is logarithmic."""
+    if axis["type"] == "category":
+        return {}
+    if axis["type"] == "log":
+        positive = values.filter(values > 0)
+        low, high = span(positive.log10())
+        at = log_ticks(low, high)
+        ticks = {"tickvals": at, "ticktext": [words.short(value) for value in at]}
+        return {"range": [low, high], **ticks}
+    low, high = span(values)
+    if name == "y":  # a level is in view unless all that is drawn would be pressed together for it
+        near = [line["y"] for line in lines if low - 1.2 * (high - low) <= line["y"]]
+        low, high = min([low, *near]), max([high, *near])
+    return {"range": [low, high]}
+
+
+def paper(resolver: Resolver) -> Json:
+    """Return the layout that every chart in two dimensions begins with."""
     return {
         "plot_bgcolor": "rgba(0,0,0,0)",
         "margin": {"l": 64, "r": 40, "t": 76, "b": 40},
@@ -66,7 +103,7 @@ def _box(place: int, amount: int, most: int) -> tuple[list[float], list[float]]:
     down = (TOP - BOTTOM) / rows
     left = LEFT + (place % columns) * across
     top = TOP - (place // columns) * down
-    return [left, left + across * 0.86], [top - down * 0.68, top - down * 0.06]
+    return [left, left + across - 0.055], [top - down + 0.09, top - 0.035]
 
 
 def _axis(axis: Mapping[str, Any], domain: list[float], anchor: str, resolver: Resolver) -> Json:
@@ -154,13 +191,13 @@ def _traces(
         return [trace | {"marker": trace["marker"] | {"color": own}}]
     runs = np.where(at.rows < 0, -2, table["run"][np.maximum(at.rows, 0)])
     made = []
-    span = _span(resolver.value(spec["plotly"]["x"], at))
+    length = _length(resolver.value(spec["plotly"]["x"], at))
     for run in dict.fromkeys(runs[runs > -2].tolist()):
         rows = at.rows[_between(runs == run)]
         one: Json = resolver.value(spec["plotly"], At(table, rows))
         colour = {} if run < 0 else {"color": of_runs[int(run)]}
         one["line"] = {"width": 1.7, **one.get("line", {}), **colour}
-        made += _smooth(one, span) if spec.get("smooth") else [one]
+        made += _smooth(one, length) if spec.get("smooth") else [one]
     return made
 
 
@@ -197,16 +234,16 @@ def _frontier(report: Report, spec: Json, table: dict[str, Floats], resolver: Re
     return trace | {"x": [point[0] for point in front], "y": [point[1] for point in front]}
 
 
-def _span(x: Floats) -> float:
+def _length(x: Floats) -> float:
     known = x[np.isfinite(x)]
     return float(known.max() - known.min()) if known.size else 0.0
 
 
-def _smooth(trace: Json, span: float) -> list[Json]:
+def _smooth(trace: Json, length: float) -> list[Json]:
     """Return what was logged, thin, and over it a mean of medians that fades on both sides."""
     x, logged = (np.asarray(trace[axis], float) for axis in ("x", "y"))
     y = _medians(logged)
-    ahead, back = _faded(x, y, span), _faded(x[::-1], y[::-1], span)
+    ahead, back = _faded(x, y, length), _faded(x[::-1], y[::-1], length)
     sums, weights = (a + b[::-1] for a, b in zip(ahead, back, strict=True))
     smooth = (sums - y) / (weights - 1)  # its own value came twice
     thin = {**trace, "opacity": 0.3, "line": trace["line"] | {"width": 1}}
@@ -221,7 +258,7 @@ def _medians(values: Floats) -> Floats:
     return pl.DataFrame({"value": own, "stretch": stretch}).select(median).to_series().to_numpy()
 
 
-def _faded(x: Floats, y: Floats, span: float) -> tuple[Floats, Floats]:
+def _faded(x: Floats, y: Floats, length: float) -> tuple[Floats, Floats]:
     """Return at each point the faded sum of those before it, and their weight; none at a gap."""
     strength = math.sqrt(SMOOTHING)
     sums, weights = np.full_like(x, math.nan), np.full_like(x, math.nan)
@@ -230,62 +267,8 @@ def _faded(x: Floats, y: Floats, span: float) -> tuple[Floats, Floats]:
         if not (math.isfinite(at) and math.isfinite(value)):
             total, weight, before = 0.0, 0.0, math.nan
             continue
-        away = abs(at - before) / (span or 1.0) * MEASURE
+        away = abs(at - before) / (length or 1.0) * MEASURE
         gone = 1.0 if math.isnan(before) else strength**away
         total, weight, before = total * gone + value, weight * gone + 1.0, at
         sums[place], weights[place] = total, weight
     return sums, weights
-
-
-def parallel_axes(report: Report, chart: Chart, resolver: Resolver, of_runs: Sequence[str]) -> Json:
-    """Return parallel coordinates: an axis from 0 to 1 for each dimension, and a line a run."""
-    dimensions = chart.layout["dimensions"]
-    layout = _paper(resolver) | {"margin": {"l": 60, "r": 70, "t": 130, "b": 70}}
-    hidden = {"showgrid": False, "zeroline": False, "showticklabels": False}
-    layout["xaxis"] = {**hidden, "range": [-0.2, max(1, len(dimensions) - 1) + 0.3]}
-    layout["yaxis"] = {**hidden, "range": [-0.05, 1.04]}
-    for place, dimension in enumerate(dimensions):
-        layout["shapes"].append(_upright(place, resolver))
-        layout["annotations"] += _ticks(place, dimension, resolver)
-    traces = []
-    for run in report.facts.runs:
-        places = [_share(d, report.results.columns[d["key"]].values[run.index]) for d in dimensions]
-        known = [(x, y) for x, y in enumerate(places) if y is not None]
-        if len(known) > 1:
-            x, y = zip(*known, strict=True)
-            line = {"color": of_runs[run.index], "width": 1.6}
-            line |= {"shape": "spline", "smoothing": 0.5}
-            traces.append({"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line})
-    return {"data": traces, "layout": layout}
-
-
-def _share(dimension: Json, value: Any) -> float | None:
-    """Return where on its axis a value stands, from 0 to 1."""
-    if dimension["type"] == "category":
-        names = dimension["categories"]
-        return names.index(value) / max(1, len(names) - 1) if value in names else None
-    if not isinstance(value, float | int) or not math.isfinite(value):
-        return None
-    on = math.log10 if dimension["type"] == "log" else float
-    low, high = (on(end) for end in dimension["range"])
-    return (on(value) - low) / ((high - low) or 1)
-
-
-def _upright(place: int, resolver: Resolver) -> Json:
-    line = {"color": resolver.inks["shade"], "width": 1}
-    return {"type": "line", "x0": place, "x1": place, "y0": 0, "y1": 1, "line": line}
-
-
-def _ticks(place: int, dimension: Json, resolver: Resolver) -> list[Json]:
-    """Return the name of the axis and what stands at its ends, or at each category."""
-    inks = resolver.inks
-    label = html.escape(str(dimension["label"]), quote=False)
-    name = f"<b>{label}</b>" if dimension["result"] else label
-    shared: Json = {"showarrow": False, "x": place}
-    made = [{**shared, "y": 1.04, "text": name, "yanchor": "bottom", "font": {"size": 12}}]
-    if dimension["type"] == "category":
-        ends = [(_share(dimension, text), str(text)) for text in dimension["categories"]]
-    else:
-        ends = [(_share(dimension, value), words.short(value)) for value in dimension["range"]]
-    tick = {**shared, "xanchor": "left", "xshift": 4, "font": {"size": 10.5, "color": inks["soft"]}}
-    return made + [{**tick, "y": y, "text": html.escape(text, quote=False)} for y, text in ends]

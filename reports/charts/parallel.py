@@ -35,7 +35,7 @@ def parallel(facts: Facts, axes: Axes, found: Results) -> Chart:
         kind="parallel",
         section="configuration",
         title="From config to result",
-        subtitle="drag along an axis to keep the runs that pass there; drag its name to move it",
+        subtitle="what each run was asked to be, and what it reached",
         summary=_summary(asked, reached, len(full)),
         tables={},
         traces=(),
@@ -43,8 +43,8 @@ def parallel(facts: Facts, axes: Axes, found: Results) -> Chart:
         colour=max(reached, key=lambda c: (_known(c), c.key == own)).key if reached else "stage",
         notes=(
             Note(
-                "A run without a value has no line there: it goes on at the next axis it has."
-                " What is kept here is kept on the whole page."
+                "Drag along an axis to keep the runs that pass there, on the whole page; drag its"
+                " name to move it. A run without a value goes on at the next axis that it has."
             ),
         ),
         absent=tuple(
