@@ -150,8 +150,7 @@ def _reason(problem: AnswerError, timeout_sec: float) -> str:
 
 
 def _unreachable(url: str, why: str) -> UnreachableError:
-    return UnreachableError(
-        f"cannot be reached: {why}",
-        where=plain(url),
-        fix="check WANDB_BASE_URL, WF_TRACE_SERVER_URL, the proxy and the network",
-    )
+    fix = "check WANDB_BASE_URL, WF_TRACE_SERVER_URL, the proxy and the network"
+    if "CERTIFICATE" in why:
+        fix = "name the file of the certificates to trust, SSL_CERT_FILE=/path/to/ca.pem"
+    return UnreachableError(f"cannot be reached: {why}", where=plain(url), fix=fix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -153,5 +154,5 @@ def _environment() -> dict[str, str | None]:
     told: dict[str, str | None] = dict.fromkeys(_OF_A_TRAINING)
     if named := bundle():
         file = "SSL_CERT_DIR" if Path(named).is_dir() else "SSL_CERT_FILE"
-        told |= {file: named, "REQUESTS_CA_BUNDLE": named}
+        told |= {name: os.environ.get(name) or named for name in (file, "REQUESTS_CA_BUNDLE")}
     return told

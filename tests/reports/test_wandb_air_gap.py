@@ -207,7 +207,8 @@ def test_a_certificate_that_nobody_vouches_for_is_said(tmp_path, outbox, authori
         done = Publisher(tmp_path, outbox, server).publish()
 
         assert done.code == 3
-        assert "certificate" in done.err
+        assert "CERTIFICATE_VERIFY_FAILED" in done.err
+        assert "SSL_CERT_FILE=" in done.err
         assert not server.requests
 
 
