@@ -103,6 +103,8 @@ const atlas = (window.__runatlas = {
   report,
   change,
   hoverTexts,
+  fragment,
+  viewOf,
   get idle() {
     return changed.size === 0 && pending === 0; // nothing waits to be told or drawn
   },

@@ -35,7 +35,6 @@ async function draw(chart) {
   await Plotly.react(element, traces.map(({ plotly }) => plotly), layout, CONFIG);
   scenes.set(chart.key, { traces, camera: state.camera[chart.key] });
   sayDrawn(chart);
-  showLegend(chart, colourOf(chart));
   if (first) listenToScene(chart, element);
   element.classList.add('drawn');
   followScene(chart);

@@ -73,7 +73,6 @@ function updateColours(chart) {
     updateTrace(chart, place, plotly);
   });
   redrawScene(chart);
-  showLegend(chart, colourOf(chart));
 }
 
 // Only the traces of what is pointed at or pinned.

@@ -71,3 +71,5 @@ function sizeItems({ sizes, sizes_title: title }) {
 function showLegend(chart, colour) {
   byId(`legend-${chart.key}`).replaceChildren(...colourItems(colour), ...sizeItems(chart));
 }
+
+const showLegends = () => report.charts.forEach((chart) => showLegend(chart, colourOf(chart)));

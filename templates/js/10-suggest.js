@@ -21,7 +21,7 @@ function suggestions(box) {
   if (key) {
     if (report.columns[key].numeric && operator !== '=' && operator !== '!=') return { start, items: [] };
     const values = [...new Set(report.columns[key].values.filter((value) => value !== null))].map(String);
-    const items = values.filter(fits).sort(first).slice(0, MOST_SUGGESTED);
+    const items = values.filter((value) => fits(value) && quotedIfNeeded(value) !== part).sort(first).slice(0, MOST_SUGGESTED);
     return { start, items: items.map((value) => ({ text: quotedIfNeeded(value), says: value, note: '' })) };
   }
   if (!wanted) return { start, items: [] };

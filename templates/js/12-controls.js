@@ -76,7 +76,10 @@ function showTheme() {
 function listenToTheme() {
   byId('theme').addEventListener('click', () => change({ theme: themeName() === 'dark' ? 'light' : 'dark' }));
   listen(['theme'], showTheme);
-  systemDark.addEventListener('change', showTheme);
+  systemDark.addEventListener('change', () => {
+    showTheme();
+    showLegends();
+  });
 }
 
 function listenToKeys() {

@@ -20,7 +20,8 @@ async function main() {
   }
   listenToScenes();
   document.body.append(sceneTip);
-  for (const chart of report.charts) showLegend(chart, colourOf(chart));
+  showLegends();
+  listen(['colours'], showLegends);
   document.documentElement.classList.add('live');
   atlas.interactive = true;
   tables = await decode(byId('data').textContent, report.index);
