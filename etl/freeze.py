@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from importlib import metadata
@@ -28,6 +29,7 @@ _TAIL = """
     select {columns} from console semi join chosen using (run_id, source)
     qualify row_number() over (partition by run_id order by segment desc, line desc) <= ?
 """
+_HOST = re.compile(r"(tfevents\.\d+)\..*")  # TensorBoard's writers put it into their files' names
 _BY_SOURCE = """
     select source, sum(points)::bigint from (
         select source, points from store.slots
@@ -191,7 +193,7 @@ def _counts(con: duckdb.DuckDBPyConnection) -> Mapping[str, int]:
 def _inputs(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
     query = "select path, kind, read_to, points, status from store.files where kind is not null"
     found = {
-        (PurePath(path).name, kind, size, points, status)
+        (_HOST.sub(r"\1", PurePath(path).name), kind, size, points, status)
         for path, kind, size, points, status in tables.rows(con, query)
     }
     names = ("file", "kind", "bytes", "points", "status")

@@ -22,8 +22,8 @@ from etl.pulling.connect import AnswerError, within
 from reports.boards import wandb_media
 from reports.boards.package import MANIFEST, Package
 from reports.boards.server import Server
-from reports.boards.target import Receipt
-from reports.boards.wandb_runs import missing_runs, name_of, push_runs
+from reports.boards.target import Receipt, project_of
+from reports.boards.wandb_runs import missing_runs, push_runs
 from reports.boards.wandb_session import Patience, WandbSession
 from reports.boards.wandb_views import push_views
 
@@ -97,7 +97,7 @@ class WandbBoard:
     def _receipt(self, package: Package) -> Receipt:
         session = self._reached()
         entity = self.server.entity or session.ask(lambda: session.api.default_entity)
-        project = f"{entity}/{name_of(package.project)}-reports"
+        project = f"{entity}/{project_of(package)}"
         site = session.api.settings.get("app_url") or self.where()
         return Receipt(
             board=f"{site.rstrip('/')}/{project}/runs/{package.snapshot}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import event_files
 import pytest
 
 from etl.sources.private import is_private, public, text
@@ -82,3 +83,16 @@ def test_no_secret_of_a_log_reaches_what_leaves_the_machine(place):
     assert texts
     for table in ("runs", "config", "history", "summary", "segments"):
         assert "needle" not in str(place.rows(f"select * from {table}")), table
+
+
+def test_the_host_in_the_name_of_an_event_file_is_in_no_snapshot(place):
+    """TensorBoard's writers put it there; the manifest names files, and travels."""
+    log = place.logs / "run1" / "events.out.tfevents.1000000000.needlehost.12.0"
+    log.parent.mkdir()
+    content = event_files.version() + event_files.scalar(1e9 + 1, 1, "train/loss", 2.0)
+    log.write_bytes(content)
+    synced = place.sync(place.logs)
+    (manifest,) = (synced.folder / "snapshots").glob("*.json")
+
+    assert '"events.out.tfevents.1000000000"' in manifest.read_text()
+    assert "needlehost" not in manifest.read_text()

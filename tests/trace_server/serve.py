@@ -19,6 +19,7 @@ import types
 
 os.environ["WANDB_ERROR_REPORTING"] = "false"
 os.environ["DD_TRACE_ENABLED"] = "false"  # the server's own tracing, which looks for an agent
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "true"  # else it asks the internet for prices
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
