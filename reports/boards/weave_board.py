@@ -78,7 +78,7 @@ class WeaveBoard:
             ref = weave.publish(_object(package, board, runs), name=board_name(package))
             _label(weave, ref, package, left_out)
             if later:
-                left_out.append(f"a later snapshot is there already, {later}: see :{later}")
+                left_out.append(f"a later snapshot is there too, as {board_name(package)}:{later}")
             _lineage(client, package, runs_ref, ref)
             left_out += weave_scores.push(client, package, board)
             if lacking(lambda: _view(weave, package)):
@@ -204,8 +204,9 @@ def _later(client: Any, package: Package) -> str | None:
         }
     )
     for entry in answer.objs:
-        if str(entry.val.get("created_at", "")) > package.created_at:
-            return str(entry.val["snapshot"])
+        said = entry.val if isinstance(entry.val, dict) else {}
+        if str(said.get("created_at", "")) > package.created_at:
+            return str(said.get("snapshot"))
     return None
 
 

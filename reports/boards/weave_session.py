@@ -117,6 +117,13 @@ def _translated(problem: Exception, what: str, where: str) -> RunatlasError:
             done="nothing of it counts as published; the package stays in the outbox",
             fix="wandb login --host URL, and WANDB_ENTITY for a team that the key may write to",
         )
+    if "NameTypeCollision" in str(problem):
+        return PushError(
+            f"{what}: a name of the board is taken there by something else: {words}",
+            where=where,
+            done="nothing of it counts as published; the package stays in the outbox",
+            fix="delete that object in Weave, or set WANDB_ENTITY to another team",
+        )
     if code is None and _is_network(problem):
         return UnreachableError(
             f"{what}: the server went away: {words}",

@@ -146,6 +146,38 @@ def test_a_board_comes_back_byte_for_byte(logged, server, monkeypatch, capsys):
     assert held(server, monkeypatch, logged) == whole(runs=2)
 
 
+@pytest.mark.slow
+def test_on_clickhouse_it_is_the_same_and_a_name_that_is_taken_is_said(
+    logged, tmp_path, monkeypatch, capsys
+):
+    """The store of the hosted service; it gives a name to one type alone."""
+    trace_servers.required(trace_servers.CLICKHOUSE)
+    server = TraceServer(tmp_path, "--clickhouse", venv=trace_servers.CLICKHOUSE).start().wait()
+    name = logged.project.name
+    try:
+        with pointed_at(server, monkeypatch):
+            code, document, said = push(logged, capsys)
+            assert code == 0, said
+            assert document["boards"][0]["pushed"][0]["left_out"] == []
+            shutil.rmtree(logged.outbox / "pushed")
+            push(logged, capsys)
+            assert held(server, monkeypatch, logged) == whole(runs=2)
+            other = Logged(logged.data, "other")
+            other.log("d4-other")
+            other.sync(capsys)
+            with plain_client(server, monkeypatch, "other") as client:
+                import weave
+
+                weave.publish({"mine": 1}, name="other-runs").uri()
+                client.flush()
+            code, _, said = push(other, capsys, "--project", "other")
+    finally:
+        server.kill()
+    assert code == 3
+    assert "a name of the board is taken there by something else" in said
+    assert name not in said
+
+
 def test_what_a_server_has_is_not_made_twice(logged, server, monkeypatch, capsys, tmp_path):
     """Nor when what was recorded is lost, nor from another folder; a new snapshot is a version."""
     with pointed_at(server, monkeypatch):

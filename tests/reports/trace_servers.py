@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import socket
 import subprocess
 import time
@@ -13,23 +12,27 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 KEY = "local-" + "5ec4e7" * 6 + "0000"
-PYTHON = Path(os.environ.get("RUNATLAS_TRACE_VENV", ROOT / ".venv-trace")) / "bin" / "python"
+SQLITE, CLICKHOUSE = ".venv-trace", ".venv-clickhouse"  # virtual environments of its own
 STARTING_SEC = 90
 
 
-def required():
-    """Skip unless the server's own virtual environment is there."""
+def python(venv):
+    return ROOT / venv / "bin" / "python"
+
+
+def required(venv=SQLITE):
+    """Skip unless the server can be started."""
     if importlib.util.find_spec("weave") is None:
         pytest.skip("the weave client is not installed: pip install '.[weave]'")
-    if not PYTHON.exists():
-        pytest.skip(f"no Weave trace server at {PYTHON}: make .venv-trace/.ready builds one")
+    if not python(venv).exists():
+        pytest.skip(f"no Weave trace server: make {venv}/.ready builds one")
 
 
 class TraceServer:
     """One server on one SQLite file; ``environment`` is what points the clients at it."""
 
-    def __init__(self, folder, *options):
-        self.path, self.options = folder / "trace.db", options
+    def __init__(self, folder, *options, venv=SQLITE):
+        self.path, self.options, self.venv = folder / "trace.db", options, venv
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -48,7 +51,15 @@ class TraceServer:
 
     def start(self):
         serve = ROOT / "tests" / "trace_server" / "serve.py"
-        command = [PYTHON, serve, "--path", self.path, "--port", self.port, *self.options]
+        command = [
+            python(self.venv),
+            serve,
+            "--path",
+            self.path,
+            "--port",
+            self.port,
+            *self.options,
+        ]
         with (self.path.parent / "serve.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [str(word) for word in command], stdout=log, stderr=log, cwd=self.path.parent

@@ -1,9 +1,10 @@
-"""A real Weave trace server on the loopback: W&B's own classes on SQLite, behind FastAPI.
+"""A real Weave trace server on the loopback: W&B's own classes on a file, behind FastAPI.
 
-    .venv-trace/bin/python tests/trace_server/serve.py --path FILE --port PORT [--without tags ...]
+    .venv-trace/bin/python tests/trace_server/serve.py --path FILE --port PORT [--without labels]
+    .venv-clickhouse/bin/python tests/trace_server/serve.py --path FOLDER --port PORT --clickhouse
 
 It also answers the three GraphQL questions that the Weave client asks of a W&B server. Runs in a
-virtual environment of its own: requirements.txt.
+virtual environment of its own: sqlite.txt or clickhouse.txt.
 """
 
 # ruff: noqa: E402  what the wheel leaves out has to be stood in for before it is imported
@@ -54,7 +55,6 @@ from weave.trace_server.external_to_internal_trace_server_adapter import (
     ExternalTraceServer,
     IdConverter,
 )
-from weave.trace_server.sqlite_trace_server import SqliteTraceServer
 
 # path -> method of the server, its request, and whether it streams
 POSTS = {
@@ -148,6 +148,10 @@ def application(server, without):
     @app.exception_handler(errors.ObjectDeletedError)
     def not_found(_request, problem):
         return JSONResponse({"reason": str(problem)}, 404)
+
+    @app.exception_handler(Exception)
+    def refused(_request, problem):
+        return JSONResponse({"reason": f"{type(problem).__name__}: {problem}"}, 500)
 
     for path, (method, model) in POSTS.items():
         app.post(path)(handler(getattr(server, method), getattr(tsi, model)))
@@ -254,14 +258,43 @@ def add_base(app):
         return {"data": {"viewer": viewer}}
 
 
+def on_sqlite(path):
+    from weave.trace_server.sqlite_trace_server import SqliteTraceServer
+
+    server = SqliteTraceServer(path)
+    server.setup_tables()
+    return server
+
+
+def on_clickhouse(path):
+    """ClickHouse as a library of this process (chDB), with the server's own migrations."""
+    import clickhouse_connect
+    import sqlparse.engine.grouping as parser
+    from weave.trace_server.clickhouse_trace_server_batched import ClickHouseTraceServer
+
+    # one of the migrations is longer than what sqlparse takes from strangers
+    parser.MAX_GROUPING_TOKENS = parser.MAX_GROUPING_DEPTH = None
+
+    class Embedded(ClickHouseTraceServer):
+        def _mint_client(self, *_arguments, **_options):
+            client = clickhouse_connect.get_client(interface="chdb", path=path)
+            self._ensure_database(client)
+            client.database = self._database
+            return client
+
+    server = Embedded(host="chdb", database="weave", use_async_insert=False)
+    server._run_migrations()
+    return server
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--path", required=True, help="the SQLite file")
+    parser.add_argument("--path", required=True, help="where it keeps what it is told")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--without", nargs="*", default=(), help="labels: tags and aliases")
+    parser.add_argument("--clickhouse", action="store_true", help="instead of SQLite")
     options = parser.parse_args()
-    inner = SqliteTraceServer(options.path)
-    inner.setup_tables()
+    inner = (on_clickhouse if options.clickhouse else on_sqlite)(options.path)
     app = application(ExternalTraceServer(inner, Ids()), options.without)
     uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning")
 
