@@ -78,7 +78,8 @@ def _range(axis: Json, values: pl.Series, lines: Sequence[Json], name: str) -> J
         return {"range": [low, high], **ticks}
     low, high = span(values)
     if name == "y":  # a level is in view unless all that is drawn would be pressed together for it
-        near = [line["y"] for line in lines if low - 1.2 * (high - low) <= line["y"]]
+        far = 1.2 * (high - low)
+        near = [line["y"] for line in lines if low - far <= line["y"] <= high + far]
         low, high = min([low, *near]), max([high, *near])
     return {"range": [low, high]}
 

@@ -28,6 +28,9 @@ def performance(
     elapsed = plane.axis("time since the first measurement", "", "duration")
     x = {name: elapsed if name in timed else across for name in tables}
     at = {name: col("time") if name in timed else along for name in tables}
+    step = spec.line("step", col("step"), "int")
+    clock = spec.line("after", col("time"), "g", "s")
+    when = {name: clock if name in timed else step for name in tables}
     height = plane.axis(
         by("metric", {metric.name: metric.label for metric in rows}),
         by("metric", {metric.name: metric.unit_words for metric in rows}),
@@ -41,7 +44,9 @@ def performance(
         summary=_summary(list(rows)),
         tables={"history": history}
         | {m.name: _table(m, r) for m, r in rows.items() if m in machine},
-        traces=(_trace(by("metric", tables), by("metric", at), list(rows)),) if rows else (),
+        traces=(_trace(by("metric", tables), by("metric", at), by("metric", when), list(rows)),)
+        if rows
+        else (),
         layout={
             "columns": 1,
             "logged": plane.logged(
@@ -66,11 +71,10 @@ def performance(
 
 
 def _table(metric: Metric, rows: Rows) -> pl.DataFrame:
-    named = pl.col("value").alias(metric.name)
-    return plane.with_axes(rows.frame).select("run", "line", "step", "time", named)
+    return rows.frame.select("run", "line", "time", pl.col("value").alias(metric.name))
 
 
-def _trace(table: Json, along: Json, metrics: Sequence[Metric]) -> Json:
+def _trace(table: Json, along: Json, when: Json, metrics: Sequence[Metric]) -> Json:
     names = {metric.name: metric.label for metric in metrics}
     units = {metric.name: metric.unit_words for metric in metrics}
     value = by("metric", {name: col(name) for name in names})
@@ -84,7 +88,7 @@ def _trace(table: Json, along: Json, metrics: Sequence[Metric]) -> Json:
         "labels": True,
         "hover": [
             spec.line("", of_run("status")),
-            spec.line("step", col("step"), "int"),
+            when,
             [by("metric", names), value, "g", by("metric", units)],
         ],
         "plotly": {"type": "scatter", "mode": "lines", "x": along, "y": value},

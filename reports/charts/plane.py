@@ -19,10 +19,8 @@ key ``axis``: step, tokens, flops or time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import polars as pl
 
 from reports.charts.spec import Json, Note, by, col
 from reports.results import Results
@@ -54,22 +52,6 @@ def panel(key: str, title: str, x: Json, y: Json, lines: Sequence[Json] = ()) ->
 def along() -> tuple[Json, Json]:
     """Return the x axis that the reader chooses for the whole page, and the column it shows."""
     return by("axis", X_AXES), by("axis", {name: col(name) for name in X_AXES})
-
-
-def with_axes(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return *frame* with a column for each of ``X_AXES``; what was not measured is NaN."""
-    missing = [name for name in X_AXES if name not in frame.columns]
-    return frame.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in missing)
-
-
-def measured(frames: Iterable[pl.DataFrame]) -> list[str]:
-    """Return which of ``X_AXES`` any row of *frames* has a value of."""
-    listed = list(frames)
-    return [
-        name
-        for name in X_AXES
-        if any(f[name].cast(pl.Float64).is_finite().fill_null(value=False).any() for f in listed)
-    ]
 
 
 def logged(option: str, rows: Mapping[str, Rows]) -> Json:

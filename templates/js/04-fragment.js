@@ -122,6 +122,7 @@ function fragment() {
 }
 
 function readOption(view, chart, option, choice) {
+  if (option === 'order' && chartOf(chart)?.kind === 'parallel') view.options[chart].order = choice;
   const known = chartOf(chart)?.options.find(({ key }) => key === option);
   if (known?.choices.some(([value]) => value === choice)) view.options[chart][option] = choice;
 }

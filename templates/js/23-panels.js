@@ -4,9 +4,12 @@
 const LABEL = 11.5; // pixels, as in css/11-planes.css
 const MOST_GUTTER = 170; // pixels on the right for the names, where there is room
 
-const measurer = document.createElement('canvas').getContext('2d');
+let measurer = null;
 function widthOf(text) {
-  measurer.font = `${LABEL}px ${getComputedStyle(document.body).fontFamily}`;
+  if (!measurer) {
+    measurer = document.createElement('canvas').getContext('2d');
+    measurer.font = `${LABEL}px ${getComputedStyle(document.body).fontFamily}`;
+  }
   return measurer.measureText(text).width;
 }
 
@@ -58,12 +61,10 @@ function rangeOf(panel, which, axis, found) {
   if (zoomed && (axis.type !== 'log' || zoomed[0] > 0)) return zoomed;
   if (axis.type === 'category') return [-0.5, axis.categories.length - 0.5];
   const [low, high] = which === 'y' ? withLevels(found.y, panel.spec.lines) : found.x;
-  if (axis.range) return axis.range;
   if (low > high) return axis.type === 'log' ? [1, 10] : [0, 1];
   const lines = which === 'x' && !panel.series.some((one) => one.marks && one.trace.role === 'data');
   return lines && axis.type !== 'log' && low >= 0 && low < high * 0.2 ? [0, high] : aired(axis.type, low, high, lines ? 0.01 : 0.06);
 }
-
 
 const inRange = (value, [low, high]) => value >= low - 1e-9 * Math.abs(low) && value <= high + 1e-9 * Math.abs(high);
 

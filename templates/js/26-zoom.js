@@ -10,10 +10,9 @@ function zoomTo(panel, zoom) {
 }
 
 // By a factor around a place in the panel.
-function zoomAround(panel, [px, py], factor, which = ['x', 'y']) {
+function zoomAround(panel, [px, py], factor) {
   const zoom = { ...state.zoom[panel.key] };
   for (const [axis, at] of [['x', px], ['y', py]]) {
-    if (!which.includes(axis)) continue;
     const { start, end, from } = panel.scales[axis];
     const pair = [from(at + (start - at) * factor), from(at + (end - at) * factor)];
     if (pair.every(Number.isFinite) && pair[1] > pair[0]) zoom[axis] = pair;
@@ -64,7 +63,6 @@ function listenToDrag(panel) {
     panel.pinch = fingers.size === 2 ? spread() : null;
     const held = event.pointerType === 'mouse' && event.button === 0;
     panel.drag = held ? { from: place, moved: false, id: event.pointerId } : null;
-    panel.down = place;
   });
   field.addEventListener('pointermove', (event) => {
     const place = pointOn(panel, event);

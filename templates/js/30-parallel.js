@@ -8,16 +8,13 @@ const parallels = new Map(); // chart key -> what is on the page
 const brushKey = (chart, { key }) => `${chart.key}/${key}`;
 const brushOf = (chart, dimension) => state.zoom[brushKey(chart, dimension)]?.y;
 
+// Where on its axis a run stands, as a number; null where it has no value.
 function valueOn(dimension, run) {
   const value = report.columns[dimension.key].values[run];
-  if (dimension.type === 'category') return dimension.categories.indexOf(value);
-  return typeof value === 'number' && Number.isFinite(value) ? value : -1;
+  if (dimension.type !== 'category') return Number.isFinite(value) ? value : null;
+  const place = dimension.categories.indexOf(value);
+  return place < 0 ? null : place;
 }
-
-const isOn = (dimension, run) => {
-  const value = report.columns[dimension.key].values[run];
-  return dimension.type === 'category' ? dimension.categories.includes(value) : typeof value === 'number' && Number.isFinite(value);
-};
 
 // The order that the reader has made, as far as these dimensions are in it.
 function inOrder(chart) {
@@ -59,8 +56,10 @@ function layOutParallel(view) {
 }
 
 // A run's vertices: a place on each axis that it has a value on.
-const pathOf = (view, run) =>
-  view.columns.filter(({ dimension }) => isOn(dimension, run)).map(({ dimension, x, scale }) => [x, scale.to(valueOn(dimension, run))]);
+function pathOf({ columns }, run) {
+  const places = columns.map(({ dimension, x, scale }) => [x, valueOn(dimension, run), scale]);
+  return places.filter(([, value]) => value !== null).map(([x, value, scale]) => [x, scale.to(value)]);
+}
 
 function drawPath(pen, points) {
   points.forEach(([x, y], i) => {
@@ -106,9 +105,11 @@ function drawParallelOver(view) {
 function brushedRuns(chart) {
   const brushes = chart.layout.dimensions.map((dimension) => [dimension, brushOf(chart, dimension)]).filter(([, brush]) => brush);
   if (!brushes.length) return null;
-  return Uint8Array.from({ length: RUNS }, (_, run) =>
-    Number(brushes.every(([dimension, [low, high]]) => isOn(dimension, run) && valueOn(dimension, run) >= low && valueOn(dimension, run) <= high)),
-  );
+  const passes = (run) => ([dimension, [low, high]]) => {
+    const value = valueOn(dimension, run);
+    return value !== null && value >= low && value <= high;
+  };
+  return Uint8Array.from({ length: RUNS }, (_, run) => Number(brushes.every(passes(run))));
 }
 
 function setBrush(chart, dimension, pair) {
@@ -121,9 +122,8 @@ function setBrush(chart, dimension, pair) {
 // The brushes are the cause, the selection follows; a selection made elsewhere stays.
 function applyBrushes(view) {
   const text = JSON.stringify(view.chart.layout.dimensions.map((dimension) => brushOf(view.chart, dimension)));
-  if (text === view.brushes) return;
-  const had = view.brushes && /\d/.test(view.brushes);
-  view.brushes = text;
+  if (text === view.text) return;
   const selected = brushedRuns(view.chart);
-  if (selected || had) change({ selected });
+  if (selected || view.brushed) change({ selected });
+  Object.assign(view, { text, brushed: selected !== null });
 }

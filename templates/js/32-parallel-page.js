@@ -99,7 +99,7 @@ function startParallel() {
     near.observe(plot);
   }
   const every = (draw) => () => [...parallels.values()].forEach(draw);
-  const brushes = PARALLEL.map((chart) => ({ chart, brushes: '' }));
+  const brushes = PARALLEL.map((chart) => ({ chart, text: '', brushed: false }));
   const apply = () => brushes.forEach(applyBrushes);
   apply();
   listen(['zoom'], apply);

@@ -267,7 +267,7 @@ def test_a_brush_filters_the_whole_page(page):
 
 
 def test_an_axis_can_be_moved(page):
-    """With its name, by the keys or by dragging."""
+    """With its name, by the keys or by dragging; a link has the order too."""
     see(page, "parallel")
     names = ".axis-name"
     first, second = page.locator(names).all_inner_texts()[:2]
@@ -276,6 +276,8 @@ def test_an_axis_can_be_moved(page):
     settled(page)
 
     assert page.locator(names).all_inner_texts()[:2] == [second, first]
+    page.evaluate("location.hash = '#parallel.order=depth,lr'")
+    wait(page, f"document.querySelector({names!r}).textContent === {first!r}")
 
 
 def test_the_machine_is_drawn_along_the_clock(page):
@@ -288,6 +290,11 @@ def test_the_machine_is_drawn_along_the_clock(page):
     assert page.evaluate(f"Array.from({panel}.series[0].ys)") == [80 + tick for tick in range(10)]
     assert page.evaluate(f"Array.from({panel}.series[0].xs)") == [10 * tick for tick in range(10)]
     assert "GPU busy (%)" in page.inner_text("#plot-performance")
+    page.locator("#plot-performance .field-of").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    assert "after" in page.text_content(".spoken")
+    assert "step" not in page.text_content(".spoken")
     page.check("#chart-performance input[value='train/tok_per_sec']", force=True)
 
 
