@@ -11,6 +11,8 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+import polars as pl
+
 from etl import eras, noise, reach, snapshot
 from etl.noise import Noise
 from etl.project import Project
@@ -185,16 +187,17 @@ def _change(run: str, old: State, new: State, settings: tuple[Setting, ...]) -> 
 
 def _settings(old: State, new: State, both: Collection[str]) -> dict[str, tuple[Setting, ...]]:
     """Return what differs in the config of runs that are in both, by run id."""
+    prints = old.fingerprints(), new.fingerprints()
+    changed = [run for run in both if prints[0].get(run) != prints[1].get(run)]
+    rows = [state.config_rows.filter(pl.col("run_id").is_in(changed)) for state in (old, new)]
     on = ["run_id", "kind", "key", "value"]
     left, right = (
-        state.config_rows.join(other.config_rows, on=on, how="anti", nulls_equal=True)
-        for state, other in ((old, new), (new, old))
+        one.join(other, on=on, how="anti", nulls_equal=True) for one, other in (rows, rows[::-1])
     )
     found: dict[str, dict[tuple[str, str], list[str | None]]] = {}
     for place, frame in enumerate((left, right)):
         for run, kind, key, value in frame.iter_rows():
-            if run in both:
-                found.setdefault(run, {}).setdefault((key, kind), [None, None])[place] = value
+            found.setdefault(run, {}).setdefault((key, kind), [None, None])[place] = value
     return {
         run: tuple(Setting(*key, *values) for key, values in sorted(of_run.items()))
         for run, of_run in found.items()

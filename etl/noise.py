@@ -97,11 +97,8 @@ def repeats(state: State) -> list[list[str]]:
 
 
 def _fingerprints(state: State) -> Mapping[str, int]:
-    found: dict[str, set[tuple[str, str, str | None]]] = {}
-    for run, kind, key, value in state.config_rows.iter_rows():
-        if not _OWN_KEYS.fullmatch(key):
-            found.setdefault(run, set()).add((kind, key, value))
-    return {run: hash(frozenset(items)) for run, items in found.items()}
+    keys = state.config_rows["key"].unique().to_list()
+    return state.fingerprints([key for key in keys if _OWN_KEYS.fullmatch(key)])
 
 
 def _ancestry(run: str, state: State, configs: Mapping[str, int]) -> tuple[int | None, ...]:

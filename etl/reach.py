@@ -75,12 +75,14 @@ def reaches(held: State, reference: str, state: State, runs: Collection[str]) ->
     if not finite or not rivals:
         return []
     level = min(finite)
-    base = _Run(held.runs[reference], steps, values, own.get((reference, _FLOPS)), held)
-    found, series = [], state.series(rivals, wanted)
+    tokens = held.setting(_TOKENS_A_STEP).get(reference)
+    base = _Run(held.runs[reference], steps, values, own.get((reference, _FLOPS)), tokens)
+    found, series, batches = [], state.series(rivals, wanted), state.setting(_TOKENS_A_STEP)
     for run in rivals:
         if (run, METRIC) not in series:
             continue
-        one = _Run(state.runs[run], *series[run, METRIC], series.get((run, _FLOPS)), state)
+        flops = series.get((run, _FLOPS))
+        one = _Run(state.runs[run], *series[run, METRIC], flops, batches.get(run))
         found.append(_reach(base, one, level))
     return found
 
@@ -91,29 +93,19 @@ class _Run:
     steps: Sequence[int]
     values: Sequence[float]
     flops: tuple[Sequence[int], Sequence[float]] | None
-    state: State
+    tokens: float | None  # a step
 
     def first(self, level: float) -> int | None:
         """Return the first step at which the run is as good as *level*."""
         pairs = zip(self.steps, self.values, strict=True)
         return next((step for step, value in pairs if value <= level), None)
 
-    def tokens_a_step(self) -> float | None:
-        config = self.state.config([self.row["run_id"]])[self.row["run_id"]]
-        for kind in ("effective", "requested"):
-            try:
-                return float(config.get((kind, _TOKENS_A_STEP)) or "")
-            except ValueError:
-                continue
-        return None
-
     def amount(self, unit: str, step: int) -> float | None:
         """Return the compute up to *step*, or None where the run does not say."""
         if unit == "steps":
             return float(step)
         if unit == "tokens":
-            each = self.tokens_a_step()
-            return None if each is None else each * step
+            return None if self.tokens is None else self.tokens * step
         return _between(*self.flops, step) if self.flops else None
 
 

@@ -15,7 +15,6 @@ from etl.project import Project
 from etl.snapshot import HISTORY, Manifest
 
 Series = Mapping[tuple[str, str], tuple[list[int], list[float]]]
-Config = Mapping[tuple[str, str], str | None]  # (kind, key) -> value as text
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,18 @@ class State:
         """The rows of ``metrics`` by metric."""
         return {row["metric"]: row for row in self._table("metrics").to_dicts()}
 
-    def config(self, runs: Collection[str]) -> dict[str, Config]:
-        """Return the config of *runs* by run id."""
-        found: dict[str, dict[tuple[str, str], str | None]] = {run: {} for run in runs}
-        rows = self.config_rows.filter(pl.col("run_id").is_in(list(runs)))
-        for run, kind, key, value in rows.iter_rows():
-            found[run][kind, key] = value
-        return dict(found)
+    def fingerprints(self, without: Collection[str] = ()) -> dict[str, int]:
+        """Return by run id a number that is the same for equal configs, but for keys *without*."""
+        rows = self.config_rows.filter(~pl.col("key").is_in(list(without)))
+        entry = pl.struct("kind", "key", "value").hash(seed=0)
+        sums = rows.select("run_id", entry.alias("sum")).group_by("run_id").agg(pl.sum("sum"))
+        return dict(sums.iter_rows())
+
+    def setting(self, key: str) -> dict[str, float]:
+        """Return a config key's number by run id: what came of it, else what was asked for."""
+        rows = self.config_rows.filter(pl.col("key") == key).sort("kind", descending=True)
+        numbers = rows.with_columns(pl.col("value").cast(pl.Float64, strict=False)).drop_nulls()
+        return dict(numbers.select("run_id", "value").iter_rows())  # effective comes last, and wins
 
     @cached_property
     def config_rows(self) -> pl.DataFrame:

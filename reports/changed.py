@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from etl.reach import Reach
 from etl.snapshot import Manifest
 from reports import words
 from reports.axes import Metric
+from reports.closest import Closest
 from reports.load import Facts
 
 PREVIOUS = "previous"
@@ -117,28 +118,31 @@ class _Teller:
         self.found, self.facts = found, facts
         self.places = {run.run_id: run for run in facts.runs}
         self.changes = {change.run_id: change for change in found.runs}
+        self.closest: dict[str, Closest] = {}  # by stage
 
     def tell(self) -> Changed:
         """Return the whole section."""
         found = self.found
         telling = [move for move in found.moves if move.beyond is not False]
-        settings = [(self.named(c.run_id), s) for c in found.of_kind("changed") for s in c.config]
-        rows: dict[str, Sequence[Any]] = {
-            "runs": [self.run_line(change) for change in _ordered(found.runs)],
-            "records": [self.value_line(move) for move in _by_weight(found.records)],
-            "moves": [self.value_line(move) for move in _by_weight(telling)],
-            "reaches": [self.reach_line(reach) for reach in _by_multiplier(found.reaches)],
-            "settings": settings,
+        settings = [(c.run_id, s) for c in found.of_kind("changed") for s in c.config]
+        rows: dict[str, tuple[Sequence[Any], Callable[[Any], Any]]] = {
+            "runs": (_ordered(found.runs), self.run_line),
+            "records": (_by_weight(found.records), self.value_line),
+            "moves": (_by_weight(telling), self.value_line),
+            "reaches": (_by_multiplier(found.reaches), self.reach_line),
+            "settings": (settings, lambda pair: (self.named(pair[0]), pair[1])),
         }
-        kept = {name: listed[:MOST_ROWS] for name, listed in rows.items()}
+        shown = {
+            name: [line(one) for one in some[:MOST_ROWS]] for name, (some, line) in rows.items()
+        }
         return Changed(
             headline=self.headline(),
             against=found.before.snapshot,
             still=len(found.moves) - len(telling),
             reach_title=self.reach_title(),
-            left_out={name: len(rows[name]) - len(some) for name, some in kept.items()},
+            left_out={name: max(0, len(some) - MOST_ROWS) for name, (some, _) in rows.items()},
             metrics=self.metrics(),
-            **kept,
+            **shown,
         )
 
     def named(self, run_id: str) -> Named:
@@ -218,22 +222,18 @@ class _Teller:
     def relation(self, change: Change) -> list[str]:
         """Return how a new run's config differs from that of the closest one that was there."""
         own = self.places[change.run_id]
-        known = self.changes.keys() - {c.run_id for c in self.found.of_kind("changed")}
-        old = [run for run in self.facts.runs if run.stage == own.stage and run.run_id not in known]
-        best: tuple[int, int, list[str]] | None = None
-        for run in old:
-            keys = own.config.keys() | run.config.keys()
-            differing = sorted(k for k in keys if own.config.get(k) != run.config.get(k))
-            if best is None or len(differing) < best[0]:
-                best = (len(differing), run.index, differing)
-        if best is None:
+        if own.stage not in self.closest:
+            added = {c.run_id for c in self.found.of_kind("new")}
+            runs = [run for run in self.facts.runs if run.stage == own.stage]
+            old = [run for run in runs if run.run_id not in added]
+            self.closest[own.stage] = Closest(old, [run for run in runs if run.run_id in added])
+        found = self.closest[own.stage].of(own)
+        if found is None:
             return []
-        other = self.facts.runs[best[1]]
-        said = [f"{k} {words.setting(own.config.get(k))}" for k in best[2][:_MOST_KEYS]]
-        rest = f" and {len(best[2]) - _MOST_KEYS} more" if len(best[2]) > _MOST_KEYS else ""
-        if not said:
-            return [f"same config as {other.name}"]
-        return [f"as {other.name}, but {', '.join(said)}{rest}"]
+        other, keys = found
+        said = [f"{key} {words.setting(own.config.get(key))}" for key in keys[:_MOST_KEYS]]
+        rest = f" and {len(keys) - _MOST_KEYS} more" if len(keys) > _MOST_KEYS else ""
+        return [f"as {other.name}, but {', '.join(said)}{rest}" if said else f"as {other.name}"]
 
     def value_line(self, move: Move) -> ValueLine:
         """Return one value that moved."""

@@ -25,6 +25,7 @@ class Training:
     stage: str = "pretraining"
     config: dict = field(default_factory=dict)
     finish: bool = True
+    flops: bool = True
 
     def bpb(self, step):
         unrest = 0.01 * math.sin(step * 12.9898 * self.seed)
@@ -40,7 +41,8 @@ def log(place, run_id, training):
         run = hooks.init("demo", run_id=run_id, dir=folder, **told)
         for step in range(0, training.steps + 1, 10):
             flops = 1e12 * step * training.config.get("width", 1)
-            run.log({"val/bpb": training.bpb(step), "total_training_flops": flops}, step=step)
+            counted = {"total_training_flops": flops} if training.flops else {}
+            run.log({"val/bpb": training.bpb(step), **counted}, step=step)
         if training.finish:
             run.finish()
     shutil.copytree(folder, place.logs, dirs_exist_ok=True)
@@ -107,6 +109,20 @@ def test_the_compute_to_reach_the_baseline_is_in_flops(place, pair):
     named = compare(place, *pair, baseline="d4-late")
     assert named.baseline == "d4-late"
     assert compare(place, *pair, baseline="nobody").baseline is None
+
+
+@pytest.mark.parametrize(("batch", "unit"), [(2048, "tokens"), (None, "steps")])
+def test_without_flops_compute_is_tokens_else_steps(place, batch, unit):
+    """In one unit for both runs: tokens where both configs say how many a step takes."""
+    old = Training(flops=False, config={"total_batch_size": 1024})
+    before = sync(place, {"d4": old})
+    config = {"depth": 8, **({"total_batch_size": batch} if batch else {})}
+    better = Training(0.6, seed=5, flops=False, config=config)
+    (found,) = compare(place, before, sync(place, {"d4": old, "d8": better})).reaches
+
+    assert found.unit == unit
+    assert found.amount == found.step * (batch or 1)
+    assert found.of_baseline / found.amount == found.multiplier
 
 
 def test_runs_that_differ_in_their_seed_alone_measure_the_noise(place):
