@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import snapshots
-from pages import open_page
+from pages import open_page, wait
 
 from reports import build
 
@@ -161,7 +161,7 @@ def test_the_index_opens_from_disk_and_leads_to_the_report(pair, browser):
     """No script, no request but the pages themselves, no error; names are text."""
     data, project, _, after = pair
     context = browser.new_context(viewport={"width": 390, "height": 800}, offline=True)
-    tab = open_page(context, data / "index.html")
+    tab = open_page(context, data / "index.html", script=False)
 
     assert tab.locator("script, img").count() == 0
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
@@ -169,6 +169,7 @@ def test_the_index_opens_from_disk_and_leads_to_the_report(pair, browser):
     tab.get_by_role("link", name="2 snapshots").click()
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
     tab.get_by_role("link", name=after).click()
+    wait(tab, "window.__runatlas && __runatlas.interactive")
     assert tab.locator("#changed .headline").inner_text().startswith("1 new run")
     tab.locator("#changed summary").click()
     assert tab.locator("#changed .news").is_visible()
