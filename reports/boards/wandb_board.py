@@ -21,7 +21,7 @@ from typing import Any
 from etl.pulling.connect import AnswerError, within
 from reports.boards import wandb_media
 from reports.boards.package import MANIFEST, Package
-from reports.boards.server import Server
+from reports.boards.server import Server, ask
 from reports.boards.target import Receipt, project_of
 from reports.boards.wandb_runs import missing_runs, push_runs
 from reports.boards.wandb_session import Patience, WandbSession
@@ -160,10 +160,10 @@ class WandbBoard:
             raise
 
     def _fetch(self, run: Any, name: str, folder: Path) -> Path | None:
-        ask = self._reached().ask
-        for file in ask(lambda: list(run.files(names=[name]))):
+        session = self._reached()
+        for file in session.ask(lambda: list(run.files(names=[name]))):
             if file.name == name:  # never a path that the server chose
-                ask(partial(file.download, root=str(folder), replace=True)).close()
+                session.ask(partial(file.download, root=str(folder), replace=True)).close()
                 return folder / name
         return None
 
@@ -179,6 +179,7 @@ class WandbBoard:
             )
         except AnswerError as problem:
             if type(problem.__cause__).__name__ in ("CommError", "ValueError"):
+                ask(self.where(), session.timeout_sec)  # or it went away
                 return ["the artifact"]
             raise
         return [

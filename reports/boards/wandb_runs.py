@@ -24,16 +24,12 @@ _DIGEST = "row_digest"
 _LONGEST_ID = 60
 
 
-def name_of(text: str) -> str:
-    """Return *text* as W&B can call a project or a run."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text)
-
-
 def run_name(run_id: str) -> str:
     """Return the id on W&B of our run *run_id*; two never have the same."""
-    plain = name_of(run_id)[:_LONGEST_ID]
-    same = plain == run_id
-    return plain if same else f"{plain}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", run_id)[:_LONGEST_ID]
+    return (
+        plain if plain == run_id else f"{plain}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+    )
 
 
 def push_runs(session: WandbSession, place: str, package: Package) -> list[str]:
@@ -61,14 +57,19 @@ def _waiting(session: WandbSession, place: str, rows: list[dict[str, Any]]) -> l
 
 
 def _digests(session: WandbSession, place: str) -> dict[str, str]:
-    """Return the digests of the rows that the server's runs were made of."""
+    """Return the digests of the rows that the server's runs were made of, by their ids there."""
+
+    def asked() -> dict[str, str]:
+        # lazy runs would be asked for one by one, each for its config
+        runs = session.api.runs(place, per_page=200, lazy=False)
+        return {run.id: run.config.get(_DIGEST, "") for run in runs if run.state != "running"}
+
     try:
-        runs = session.ask(lambda: list(session.api.runs(place, per_page=200)))
+        return session.ask(asked)
     except AnswerError as problem:
         if "could not find project" in str(problem).lower():
             return {}
         raise
-    return {run.id: run.config.get(_DIGEST, "") for run in runs if run.state != "running"}
 
 
 def _digest(row: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ axes, parallel coordinates from settings to results, and the page and the charts
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -36,7 +37,7 @@ def push_views(session: WandbSession, place: str, package: Package) -> list[str]
     left_out = []
     for what, save in (("workspace", _save_workspace), ("report", _save_report)):
         try:
-            session.ask(lambda save=save: save(session, place, package))  # type: ignore[misc]
+            session.ask(partial(save, session, place, package))
         except AnswerError as problem:
             reason = str(problem).strip().split("\n")[0]
             left_out.append(f"no W&B {what}: this server does not take it ({reason})")
