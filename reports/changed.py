@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from etl import diff, snapshot
-from etl.diff import Change, Diff, Move, Setting
+from etl.diff import Change, Diff, Move
 from etl.errors import RunatlasError
 from etl.noise import Noise
 from etl.project import Project
@@ -17,6 +16,7 @@ from reports import words
 from reports.axes import Metric
 from reports.closest import Closest
 from reports.load import Facts
+from reports.news import Changed, Named, ReachLine, RunLine, ValueLine
 
 PREVIOUS = "previous"
 MOST_ROWS = 40  # of each table; what is left out is counted
@@ -24,67 +24,6 @@ _MOST_KEYS = 6  # of a config, in one line
 # What people compare first, in this order; then other accuracies and losses.
 _HEADLINES = ("val/bpb", "core_metric", "chatcore_metric")
 _NOISE = {"repeats": "seed noise", "scatter": "late scatter"}
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A run by its name; ``index`` is where it stands on the page, None where it is gone."""
-
-    name: str
-    stage: str
-    index: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class RunLine:
-    """One run that is new, gone or changed, and what is to be said of it."""
-
-    run: Named
-    kind: str
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class ValueLine:
-    """One value that moved, before and after, and whether by more than chance."""
-
-    label: str
-    unit: str
-    stage: str
-    before: str
-    after: str
-    delta: str
-    runs: tuple[Named, Named]
-    noise: str
-    verdict: str  # better, worse, moved, noise or unknown
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReachLine:
-    """The compute that one run took to come as far as the baseline."""
-
-    run: Named
-    multiplier: str
-    amount: str
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """The section "what changed". Without ``against`` nothing to compare it with."""
-
-    headline: str
-    against: str | None = None
-    runs: Sequence[RunLine] = ()
-    records: Sequence[ValueLine] = ()
-    moves: Sequence[ValueLine] = ()
-    still: int = 0  # values of changed runs that moved within noise
-    reaches: Sequence[ReachLine] = ()
-    reach_title: str = ""
-    settings: Sequence[tuple[Named, Setting]] = ()
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    metrics: str = ""
 
 
 def changed(
@@ -326,10 +265,10 @@ def _explained(move: Move) -> str:
         return "does not mean the same in both runs"
     if move.noise is None:
         return "too few values, and no repeats, to know what chance does"
-    return noise_words(move.noise)
+    return _noise_words(move.noise)
 
 
-def noise_words(noise: Noise) -> str:
+def _noise_words(noise: Noise) -> str:
     """Return where a noise comes from."""
     if noise.rule == "repeats":
         return f"from {noise.count} runs that differ in their seed alone"

@@ -15,10 +15,11 @@ from etl.project import Project, settings
 from reports import axes as choose
 from reports import series
 from reports.axes import Axes, Metric
-from reports.changed import PREVIOUS, Changed, changed
+from reports.changed import PREVIOUS, changed
 from reports.charts import Chart, all_charts, plane
 from reports.details import Details, details
 from reports.load import Facts, load
+from reports.news import Changed
 from reports.results import STEADY, Results, results
 from reports.scan import Scan, Wanted, scan
 
