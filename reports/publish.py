@@ -21,7 +21,7 @@ from pathlib import Path
 
 from etl.errors import BUG, DONE, INCOMPLETE, NoDataError, RunatlasError
 from etl.project import Project, data_dir
-from reports.boards import package, server
+from reports.boards import packing, server
 from reports.boards.outbox import Outbox, Outcome, sound
 from reports.boards.package import Package
 from reports.boards.server import Server
@@ -98,7 +98,7 @@ def _publish(project: Project, options: argparse.Namespace) -> int:
     outbox = Outbox(project.folder / OUTBOX)
     now = datetime.now(UTC)
     with outbox.held(now):
-        written, new = package.write(project, report, outbox.folder)
+        written, new = packing.write(project, report, outbox.folder)
         outcomes = _push(outbox, options, now)
     return _tell(project.name, outbox, (written, new), outcomes, options)
 

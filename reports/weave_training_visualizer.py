@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from etl import snapshot
 from etl.project import data_dir, locate
-from reports.boards.package import plotly_figure
+from reports.boards.packing import plotly_figure
 from reports.charts.spec import Json
 from reports.gather import Report, gather
 

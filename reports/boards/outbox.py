@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -25,6 +26,7 @@ from reports.boards.target import AbsentError, PushError, Receipt, Say, Target, 
 
 PUSHED = "pushed"
 LOCK = "publish.lock"
+_SNAPSHOT = re.compile("[0-9a-f]{16}")  # a folder of another name is nobody's package
 
 
 @dataclass(slots=True)
@@ -64,7 +66,7 @@ class Outbox:
         """Return the packages in the order of their projects' snapshots, and what is none."""
         found, broken = [], []
         for path in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
-            if not path.is_dir() or path.name.startswith(".") or path.name == PUSHED:
+            if not (path.is_dir() and _SNAPSHOT.fullmatch(path.name)):
                 continue
             try:
                 found.append(package.opened(path))

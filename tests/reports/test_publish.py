@@ -228,11 +228,15 @@ def test_a_damaged_package_is_refused_with_the_fix(logged, tmp_path, capsys, har
     assert contents(logged.outbox / logged.first) == whole
 
 
-def test_an_outbox_that_is_none_is_no_data(tmp_path, capsys, no_servers):
-    """Exit code 4, and nothing is written into it."""
-    assert publish.main(["--outbox", str(tmp_path)]) == 4
-    assert "fix:" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+def test_an_outbox_that_is_none_is_no_data(logged, capsys):
+    """Exit code 4, nothing is written into it, and no folder of it is called a damaged package."""
+    before = contents(logged.project.folder)
+
+    assert publish.main(["--outbox", str(logged.project.folder)]) == 4
+    said = capsys.readouterr().err
+    assert "name the outbox folder itself" in said
+    assert "damaged" not in said
+    assert contents(logged.project.folder) == before
 
 
 def test_one_process_at_a_time_publishes_a_project(logged, capsys):
