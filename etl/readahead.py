@@ -29,7 +29,8 @@ from etl.sources.reading import Facts, Part, Reading, Reject, Source
 Read = tuple[Source | None, Reading]
 
 _SMALL_BYTES = 256 * 1024  # a file of less costs less than to hand it over
-_AHEAD_BYTES = 256 * 2**20  # of files whose readings may wait for the merge
+_AHEAD_BYTES = 256 * 2**20  # of files read at a time: larger ones are read one by one
+_MOST = 4  # processes that read, before which the merge is what there is to wait for
 _PYTHON = ".wandb"  # the suffix of files whose reader holds the interpreter
 _PYTHON_BYTES = 128 * 2**20  # so many of these are worth processes
 
@@ -49,6 +50,11 @@ class Job:
     same: bool = False
     grown: bool = False
     problem: OSError | None = None
+
+    @property
+    def bytes(self) -> int:
+        """How many there are to read."""
+        return self.size - self.start
 
 
 class ReadAhead:
@@ -85,14 +91,15 @@ class ReadAhead:
             OSError: the file cannot be read.
             KeyboardInterrupt: the person stopped the sync.
         """
-        self._fill()
+        self._fill(0)
         job, read = self.waiting.popleft()
-        self._fill()
+        self._fill(job.bytes)
         return (job, *read())
 
-    def _fill(self) -> None:
+    def _fill(self, bytes_taken: int) -> None:
+        """Begin to read further files, as far as they fit into memory beside what is taken."""
         while len(self.waiting) < self.depth:
-            if sum(job.size - job.start for job, _ in self.waiting) > _AHEAD_BYTES:
+            if bytes_taken + sum(job.bytes for job, _ in self.waiting) > _AHEAD_BYTES:
                 return
             job = next(self.jobs, None)
             if job is None:
@@ -101,7 +108,7 @@ class ReadAhead:
 
     def _begun(self, job: Job) -> Callable[[], Read]:
         alone = partial(_read, job, self.readers)
-        if job.problem or job.size - job.start < _SMALL_BYTES:
+        if job.problem or job.bytes < _SMALL_BYTES:
             return alone
         executor = self.pool if job.path.suffix == _PYTHON else self.thread
         try:
@@ -121,7 +128,7 @@ class ReadAhead:
 def _processes() -> int:
     """Return how many processes may work: one where ``__main__`` is a script, run again by each."""
     module = getattr(sys.modules["__main__"], "__spec__", None)
-    return 1 if module is None else os.cpu_count() or 1
+    return 1 if module is None else min(_MOST, os.cpu_count() or 1)
 
 
 def _pool(count: int) -> Executor:
