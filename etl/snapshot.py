@@ -94,10 +94,10 @@ def digest(frame: pl.DataFrame) -> str:
         if column.dtype == pl.String:
             # sorted tables repeat their texts: hash each run of equal ones once
             runs = column.fill_null("").rle().struct.unnest()
-            texts = [text.encode("utf-8", "surrogatepass") for text in runs["value"].to_list()]
-            state.update(runs["len"].cast(pl.Int64).to_numpy().astype("<i8").tobytes())
-            state.update(np.array([len(text) for text in texts], dtype="<i8").tobytes())
-            state.update(b"".join(texts))
+            texts = runs["value"]
+            for counts in (runs["len"], texts.str.len_bytes()):
+                state.update(counts.cast(pl.Int64).to_numpy().astype("<i8").tobytes())
+            state.update(texts.str.join("").item().encode())
         else:
             state.update(_numbers(column).data)
     return state.hexdigest()[:32]
