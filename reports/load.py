@@ -6,6 +6,7 @@ page: a family of runs together, stage after stage.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +35,7 @@ class Run:
     stage_reason: str
     state: str
     source_project: str | None
+    tags: tuple[str, ...]
     era: str | None  # which changes to what it logs its code had; None where that is not known
     parent: int | None  # among the runs of this snapshot
     parent_id: str | None  # as the run says, in the snapshot or not
@@ -155,8 +157,8 @@ def _runs(db: duckdb.DuckDBPyConnection) -> tuple[Run, ...]:
     rows = query(
         db,
         "select run_id, coalesce(name, run_id) as name, stage, stage_reason, state,"
-        " source_project, era, parent_run_id, coalesce(points, 0) as points, first_step, last_step"
-        " from runs order by run_id",
+        " source_project, tags, era, parent_run_id, coalesce(points, 0) as points, first_step,"
+        " last_step from runs order by run_id",
     ).to_dicts()
     parents = {row["run_id"]: row["parent_run_id"] for row in rows}
     nodes = lineage.trace(parents, {row["run_id"]: row["last_step"] for row in rows})
@@ -220,6 +222,7 @@ def _run(row: Mapping[str, Any], family: _Family) -> Run:
         stage_reason=row["stage_reason"] or "",
         state=row["state"] or "unknown",
         source_project=row["source_project"],
+        tags=tuple(json.loads(row["tags"] or "[]")),
         era=row["era"],
         parent=family.places.get(parent) if parent != run_id else None,
         parent_id=parent,

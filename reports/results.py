@@ -18,6 +18,7 @@ from reports.scan import Scan
 
 COLOURABLE_KEYS = 200  # config keys that the page offers; what a chart or the table needs is more
 LONGEST_TEXT = 200
+MOST_TAGS = 40  # of which each is a column of its own
 STEADY = ("throughput", "efficiency")  # a run's best single step says little: take the median
 
 
@@ -119,6 +120,11 @@ def _own(runs: tuple[Run, ...]) -> list[Column]:
         column("state", "state", [run.state for run in runs]),
         column("era", "era", [run.era for run in runs]),
         column("project", "source project", [run.source_project for run in runs]),
+        column("tags", "tags", [", ".join(run.tags) or None for run in runs]),
+        *(
+            column(f"tag:{tag}", f"tag {tag}", ["yes" if tag in run.tags else "no" for run in runs])
+            for tag in sorted({tag for run in runs for tag in run.tags})[:MOST_TAGS]
+        ),
         column("steps", "steps", [run.last_step for run in runs], "int"),
         column("points", "points", [run.points for run in runs], "int"),
         column("parent", "parent", parents),

@@ -29,12 +29,15 @@ function listenToFilter() {
   listen(['shown'], showCount);
 }
 
-function listenToColour() {
-  const select = byId('colour');
-  select.addEventListener('change', () => change({ colour: select.value }));
-  listen(['colour'], () => {
-    select.value = state.colour;
-  });
+// A control whose value is one key of the state.
+function bind(id, key, event, read = (text) => text) {
+  const control = byId(id);
+  const show = () => {
+    control.value = String(state[key]);
+  };
+  control.addEventListener(event, () => change({ [key]: read(control.value) }));
+  listen([key], show);
+  show();
 }
 
 // A choice of a chart, and everything on the page that holds only for one choice of it.

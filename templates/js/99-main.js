@@ -6,7 +6,9 @@ async function main() {
   listenToTheme();
   listenToStages();
   listenToFilter();
-  listenToColour();
+  bind('colour', 'colour', 'change');
+  bind('along', 'x', 'change');
+  bind('smooth', 'smooth', 'input', Number);
   listenToTable();
   listenToPins();
   listenToSheet();

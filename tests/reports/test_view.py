@@ -238,6 +238,18 @@ def test_a_baseline_puts_differences_beside_all_that_is_measured(view):
     assert "d8-sft" in view.inner_text("#pinned")
 
 
+def test_what_the_charts_stand_on_and_their_smoothing_are_chosen_in_the_bar(view):
+    """Both are parts of the view, and a link sets the controls."""
+    view.select_option("#along", "flops")
+    view.locator("#smooth").fill("0.2")
+    settle(view)
+    assert view.evaluate("[__runatlas.state.x, __runatlas.state.smooth]") == ["flops", 0.2]
+    view.evaluate("location.hash = 'x=tokens&smooth=0'")
+    wait(view, "document.getElementById('along').value === 'tokens'", 5)
+
+    assert view.input_value("#smooth") == "0"
+
+
 def test_pins_and_the_baseline_are_set_by_keyboard(view):
     """On a row p pins and b makes it the baseline; Escape lets the pins go."""
     view.focus("#run-2 .tick")
