@@ -1,8 +1,6 @@
 // The stills of the scenes: shown until WebGL has drawn, instead of it where there is none, and
 // to the printer. They follow the filter and the colours; the camera stays the first one's.
 
-const postersOf = (chart) => byId(`chart-${chart.key}`).querySelectorAll('.poster');
-
 function colourPosters() {
   for (const chart of SCENES) {
     const { colours } = colourOf(chart);

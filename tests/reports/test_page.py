@@ -406,7 +406,8 @@ def test_without_webgl_the_page_says_so_and_keeps_its_tables(playwright, chromiu
 
         assert tab.evaluate("__runatlas.webgl") is False
         assert tab.is_visible(".notice.webgl")
-        assert tab.locator(".poster.wide").count() == 4
+        scenes = tab.evaluate("__runatlas.report.charts.filter(c => c.kind === 'scene').length")
+        assert tab.locator(".poster.wide").count() == scenes == 5
         assert tab.is_visible("#chart-trajectory .poster.wide")
         search(tab, "stage=rl")
         assert tab.locator("#runs-table tbody tr:not([hidden])").count() == 3
