@@ -28,6 +28,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/sync_speed.py --large
 	$(BIN)/python tests/bench/wandb_speed.py
 	$(BIN)/python tests/bench/telemetry_cost.py
+	$(BIN)/python tests/bench/page_scale.py --large
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -51,6 +51,12 @@ def write(data: Path, runs: int, steps: int) -> Project:
     return project
 
 
+def there(data: Path, runs: int, steps: int) -> Project:
+    """Return that project, written unless it is there."""
+    project = locate(f"bench-{runs}x{steps}", data)
+    return project if project.snapshots.is_dir() else write(data, runs, steps)
+
+
 def _histories(found: Tables, runs: int, steps: int) -> Iterator[tuple[str, History]]:
     rng = np.random.default_rng(11)
     names = ("train/loss", *SPEEDS, "val/bpb", *TASKS)
