@@ -5,8 +5,8 @@ gzipped: 2.6 bytes a value where plotly's own encoding takes 10.7 (measured). Sm
 float64. Larger ones keep float32: 7 digits, two more than a hover shows.
 
 Nothing is stored twice: equal columns of any tables are one, a column that grows evenly with the
-step is two numbers for each run, and a running median (a column ``X_median`` beside ``X``) is made
-by the page.
+step is four numbers for each run, one that is mostly missing is its values and their rows, and a
+running median (a column ``X_median`` beside ``X``) is made by the page.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-EXACT_ROWS = 500
+EXACT_ROWS = 250
 MEDIAN_WINDOW = 9
 MEDIAN = "_median"  # how the name of a running median ends
+SPARSE = 0.9  # a column with a value at fewer of its rows is these rows and those values
 _EVEN = 2.0**-24  # relative: what a float32 cannot tell apart
 Floats = npt.NDArray[np.float64]
 _I4 = np.iinfo(np.int32)
@@ -39,29 +40,54 @@ class Packed:
 
 def pack(tables: Mapping[str, pl.DataFrame]) -> Packed:
     """Return *tables*, whose columns are all numbers, as one blob; missing becomes NaN."""
-    parts: list[bytes] = []
+    blob = _Blob()
     index: dict[str, dict[str, dict[str, Any]]] = {}
-    known: dict[tuple[str, bytes], int] = {}
-    offset = 0
     for table, frame in sorted(tables.items()):
-        exact = frame.height <= EXACT_ROWS
-        for column in frame.get_columns():
-            entry: dict[str, Any] = {"n": frame.height}
-            index.setdefault(table, {})[column.name] = entry
-            of = column.name.removesuffix(MEDIAN)
-            if of != column.name and {of, "line"} <= {*frame.columns}:
-                entry |= {"kind": "median", "of": of, "window": MEDIAN_WINDOW}
-                continue
-            even = None if exact else _even(frame, column)
-            kind, data = encode(column, exact=exact) if even is None else ("line", _shuffled(even))
-            if even is not None:
-                entry["runs"] = even.size // 4
-            at = known.setdefault((kind, data), offset)
-            entry |= {"kind": kind, "at": at}
-            if at == offset and data:
-                parts.append(data)
-                offset += len(data)
-    return Packed(gzip.compress(b"".join(parts), 9, mtime=0), index)
+        index[table] = {c.name: _entry(frame, c, blob) for c in frame.get_columns()}
+    return Packed(gzip.compress(b"".join(blob.parts), 9, mtime=0), index)
+
+
+@dataclass(slots=True)
+class _Blob:
+    """What is packed so far; what comes again is where it was."""
+
+    parts: list[bytes] = field(default_factory=list)
+    known: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    size: int = 0
+
+    def add(self, kind: str, data: bytes) -> int:
+        """Return where *data* of a kind begins."""
+        if (kind, data) not in self.known:
+            self.known[kind, data] = self.size
+            self.parts.append(data)
+            self.size += len(data)
+        return self.known[kind, data]
+
+
+def _entry(frame: pl.DataFrame, column: pl.Series, blob: _Blob) -> dict[str, Any]:
+    """Return where and how *column* of *frame* is packed."""
+    rows = frame.height
+    of = column.name.removesuffix(MEDIAN)
+    if of != column.name and {of, "line"} <= {*frame.columns}:
+        return {"kind": "median", "n": rows, "of": of, "window": MEDIAN_WINDOW}
+    exact = rows <= EXACT_ROWS
+    if not exact and (even := _even(frame, column)) is not None:
+        at = blob.add("line", _shuffled(even))
+        return {"kind": "line", "n": rows, "at": at, "runs": even.size // 4}
+    if not exact and column.dtype.is_float():
+        there = (column.is_not_null() & column.is_not_nan()).fill_null(value=False)
+        if there.sum() < SPARSE * rows:
+            places = pl.Series(np.flatnonzero(there.to_numpy()))
+            values = _plain(column.filter(there), blob, exact=False)
+            return {"kind": "sparse", "n": rows, "rows": _plain(places, blob, exact=False)} | {
+                "values": values
+            }
+    return _plain(column, blob, exact=exact)
+
+
+def _plain(column: pl.Series, blob: _Blob, *, exact: bool) -> dict[str, Any]:
+    kind, data = encode(column, exact=exact)
+    return {"kind": kind, "n": len(column), "at": blob.add(kind, data)}
 
 
 def _even(frame: pl.DataFrame, column: pl.Series) -> Floats | None:
@@ -131,7 +157,10 @@ def decode(packed: Packed) -> dict[str, dict[str, npt.NDArray[Any]]]:
 def _table(raw: bytes, columns: Mapping[str, Mapping[str, Any]]) -> dict[str, npt.NDArray[Any]]:
     table: dict[str, npt.NDArray[Any]] = {}
     for name, entry in columns.items():
-        if entry["kind"] not in ("line", "median"):
+        if entry["kind"] == "sparse":
+            table[name] = np.full(entry["n"], np.nan)
+            table[name][_column(raw, **entry["rows"])] = _column(raw, **entry["values"])
+        elif entry["kind"] not in ("line", "median"):
             table[name] = _column(raw, **entry)
     for name, entry in columns.items():
         if entry["kind"] == "line":

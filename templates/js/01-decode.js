@@ -51,10 +51,21 @@ function runningMedian({ of, window: width }, table) {
   });
 }
 
+// The rows that have a value, and their values.
+function scattered(bytes, { n, rows, values }) {
+  const all = new Float64Array(n).fill(NaN);
+  const some = column(bytes, values);
+  column(bytes, rows).forEach((row, place) => {
+    all[row] = some[place];
+  });
+  return all;
+}
+
 function column(bytes, entry, table) {
   const { kind, n, at } = entry;
   if (kind === 'line') return straight(bytes, entry, table);
   if (kind === 'median') return runningMedian(entry, table);
+  if (kind === 'sparse') return scattered(bytes, entry);
   if (kind === 'f8') return new Float64Array(unshuffled(bytes, at, n, 8));
   const values = summed(unshuffled(bytes, at, n, 4));
   return kind === 'f4' ? new Float32Array(values.buffer) : values;

@@ -107,6 +107,20 @@ def test_a_column_that_two_tables_have_is_stored_once():
     assert (pack.decode(twice)["v"]["a"] == pack.decode(once)["t"]["a"]).all()
 
 
+def test_a_column_that_is_mostly_missing_is_its_values_and_their_rows():
+    """So it is one with a table of these values alone; infinity is a value."""
+    values = np.random.default_rng(3).lognormal(size=1_000)
+    values[7] = math.inf
+    wide = np.full(4_000, math.nan)
+    wide[::4] = values
+    alone = pack.pack({"t": pl.DataFrame({"a": values})})
+    both = pack.pack({"t": pl.DataFrame({"a": values}), "u": pl.DataFrame({"b": wide})})
+
+    assert both.index["u"]["b"]["kind"] == "sparse"
+    assert len(both.blob) < len(alone.blob) + 100
+    np.testing.assert_allclose(pack.decode(both)["u"]["b"], wide, rtol=1e-7)
+
+
 @given(st.binary(max_size=200))
 def test_bytes_become_text_without_a_character_that_html_knows(content):
     """Thirteen bits are two characters; the number of bytes stands before them."""
