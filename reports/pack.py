@@ -5,7 +5,7 @@ gzipped: 2.6 bytes a value where plotly's own encoding takes 10.7 (measured). Sm
 float64. Larger ones keep float32: 7 digits, two more than a hover shows.
 
 Nothing is stored twice: equal columns of any tables are one, a column that grows evenly with the
-step is four numbers for each run, one that is mostly missing is its values and their rows, and a
+step is four numbers for each run, one that has gaps is its finite values and their rows, and a
 running median (a column ``X_median`` beside ``X``) is made by the page.
 """
 
@@ -23,7 +23,6 @@ import polars as pl
 EXACT_ROWS = 250
 MEDIAN_WINDOW = 9
 MEDIAN = "_median"  # how the name of a running median ends
-SPARSE = 0.9  # a column with a value at fewer of its rows is these rows and those values
 _EVEN = 2.0**-24  # relative: what a float32 cannot tell apart
 Floats = npt.NDArray[np.float64]
 _I4 = np.iinfo(np.int32)
@@ -75,13 +74,17 @@ def _entry(frame: pl.DataFrame, column: pl.Series, blob: _Blob) -> dict[str, Any
         at = blob.add("line", _shuffled(even))
         return {"kind": "line", "n": rows, "at": at, "runs": even.size // 4}
     if not exact and column.dtype.is_float():
-        there = (column.is_not_null() & column.is_not_nan()).fill_null(value=False)
-        if there.sum() < SPARSE * rows:
-            places = pl.Series(np.flatnonzero(there.to_numpy()))
-            values = _plain(column.filter(there), blob, exact=False)
-            return {"kind": "sparse", "n": rows, "rows": _plain(places, blob, exact=False)} | {
-                "values": values
+        values = column.fill_null(np.nan).to_numpy()
+        there = np.isfinite(values)
+        if not there.all():
+            places = {
+                "rows": np.flatnonzero(there),
+                "above": np.flatnonzero(values == np.inf),
+                "below": np.flatnonzero(values == -np.inf),
             }
+            packed = {name: _plain(pl.Series(of), blob, exact=False) for name, of in places.items()}
+            packed["values"] = _plain(pl.Series(values[there]), blob, exact=False)
+            return {"kind": "sparse", "n": rows, **packed}
     return _plain(column, blob, exact=exact)
 
 
@@ -160,6 +163,8 @@ def _table(raw: bytes, columns: Mapping[str, Mapping[str, Any]]) -> dict[str, np
         if entry["kind"] == "sparse":
             table[name] = np.full(entry["n"], np.nan)
             table[name][_column(raw, **entry["rows"])] = _column(raw, **entry["values"])
+            table[name][_column(raw, **entry["above"])] = np.inf
+            table[name][_column(raw, **entry["below"])] = -np.inf
         elif entry["kind"] not in ("line", "median"):
             table[name] = _column(raw, **entry)
     for name, entry in columns.items():

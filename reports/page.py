@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
 from reports import cells, prose, theme, words
 from reports.attributes import run_attributes
@@ -49,6 +48,7 @@ def templates() -> Path:
 def render(report: Report) -> bytes:
     """Return the page. The same report gives the same bytes."""
     packed, table = pack(tables(report.charts)), cells.runs_table(report)
+    posters, many = _posters(report), len(table.rows) > PLAIN_ROWS
     boot, script, style_text = read_template("boot.js"), _script(), style()
     plotly_css = read_template(f"vendor/plotly-{PLOTLY_VERSION}.css")
     page = (
@@ -76,7 +76,8 @@ def render(report: Report) -> bytes:
             sections=_sections(report),
             groups=cells.colour_groups(report),
             table=table,
-            rows=_packed_rows(table),
+            many=many,
+            late=embedded(compressed(_json(_late(table, posters)))),
             most_rows=PLAIN_ROWS,
             best=cells.best_by_stage(report),
             sources=cells.sources(report),
@@ -84,19 +85,28 @@ def render(report: Report) -> bytes:
             metrics=sorted(report.facts.catalog.values(), key=lambda metric: metric.name),
             trays={chart.key: cells.tray(report, chart) for chart in report.charts},
             straddles={chart.key: straddles(report, chart) for chart in report.charts},
-            posters=_posters(report),
+            posters={} if many else {key: stills["wide"] for key, stills in posters.items()},
             symbols=sorted({*theme.STAGE_SYMBOLS, theme.NOT_MEASURED_SYMBOL}),
         )
     )
     return page.encode("utf-8", "surrogatepass")
 
 
-def _packed_rows(table: cells.Table) -> Markup | None:
-    """Return the rows of a long table, which the page unpacks: 1 kB a run becomes 60 bytes."""
-    if len(table.rows) <= PLAIN_ROWS:
-        return None
-    rows = environment().get_template("parts/run_rows.html.j2").render(table=table)
-    return embedded(compressed(rows))
+def _late(table: cells.Table, posters: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return by selector the markup that the page unpacks before its script runs.
+
+    It is what few readers see first: stills for little room and, of many runs, all stills and the
+    rows of the table. 1,000 rows are 1 MB, packed 60 kB.
+    """
+    many = len(table.rows) > PLAIN_ROWS
+    late = {
+        f"#frame-{key}": "".join(stills.values()) if many else stills["narrow"]
+        for key, stills in posters.items()
+    }
+    if many:
+        rows = environment().get_template("parts/run_rows.html.j2").render(table=table)
+        late["#runs-table tbody"] = rows
+    return late
 
 
 def _sections(report: Report) -> list[tuple[str, str, list[Chart]]]:
@@ -105,11 +115,11 @@ def _sections(report: Report) -> list[tuple[str, str, list[Chart]]]:
     return [(key, key.capitalize(), charts) for key, charts in by_key.items() if charts]
 
 
-def _posters(report: Report) -> dict[str, str]:
-    """Return the stills of each scene, for much room and for little."""
+def _posters(report: Report) -> dict[str, dict[str, str]]:
+    """Return the stills of each scene by room, for much and for little of it."""
     attributes = run_attributes(report)
     return {
-        chart.key: "".join(poster(report, chart, room, attributes) for room in ROOMS)
+        chart.key: {room: poster(report, chart, room, attributes) for room in ROOMS}
         for chart in report.charts
         if chart.kind == "scene"
     }

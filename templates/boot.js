@@ -39,8 +39,9 @@
 
   async function start() {
     const told = JSON.parse(await textOf('report'));
-    const rows = document.getElementById('rows');
-    if (rows) document.querySelector('#runs-table tbody').innerHTML = await textOf('rows');
+    for (const [place, markup] of Object.entries(JSON.parse(await textOf('late')))) {
+      document.querySelector(place).insertAdjacentHTML('beforeend', markup);
+    }
     window.__parts = { bytesOf, gunzip, run, document: told };
     await run('script');
   }

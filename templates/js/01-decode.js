@@ -51,13 +51,15 @@ function runningMedian({ of, window: width }, table) {
   });
 }
 
-// The rows that have a value, and their values.
-function scattered(bytes, { n, rows, values }) {
+// The rows that have a finite value, their values, and the rows that have an infinite one.
+function scattered(bytes, { n, rows, values, above, below }) {
   const all = new Float64Array(n).fill(NaN);
   const some = column(bytes, values);
   column(bytes, rows).forEach((row, place) => {
     all[row] = some[place];
   });
+  for (const row of column(bytes, above)) all[row] = Infinity;
+  for (const row of column(bytes, below)) all[row] = -Infinity;
   return all;
 }
 
