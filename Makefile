@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH ?=
 EXTRAS ?= test
 
-.PHONY: report test lint bench clean
+.PHONY: report test lint gallery bench clean
 
 report: $(VENV)/.base
 	@# exit code 3: everything whole was read; the sample's killed run has a torn .wandb by design
@@ -20,6 +20,9 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python tests/lint_js.py
+
+gallery: $(VENV)/.test chromium
+	$(BIN)/python tests/gallery.py
 
 bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/log_speed.py
