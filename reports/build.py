@@ -1,7 +1,7 @@
 """A project's snapshot -> ``reports/<snapshot>.html``, a page that opens anywhere, offline.
 
-    python -m reports.build [--project NAME] [--snapshot ID|latest] [--data-dir DIR] [--png]
-        [--against ID|previous]
+    python -m reports.build [--project NAME] [--snapshot ID|latest] [--data-dir DIR]
+        [--against ID|previous] [--png] [--svg] [--pdf]
 
 The page is built in memory and written only where it differs from the file that is there.
 """
@@ -21,6 +21,7 @@ from etl.project import Project, data_dir, locate, with_snapshots
 from reports import index
 from reports.changed import PREVIOUS
 from reports.gather import Report, gather
+from reports.images import FORMATS, stills
 from reports.page import render
 
 
@@ -61,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--data-dir", metavar="DIR", help="the data folder (default: $RUNATLAS_DATA, else data)")
     add("--out", metavar="DIR", help="where to write (default: <data-dir>/<project>/reports)")
-    add("--png", action="store_true", help="also write a PNG still of each chart")
+    for form in FORMATS:
+        add(f"--{form}", action="store_true", help=f"also write a {form.upper()} of each chart")
     add("--json", action="store_true", help="print one JSON object for each project")
     add("--debug", action="store_true", help="show where an error came from")
     return parser
@@ -103,7 +105,7 @@ def _build(project: Project, options: argparse.Namespace) -> None:
     if options.snapshot == "latest" and options.against == PREVIOUS:
         changed = replace_bytes(folder / "latest.html", page) or changed
     changed = index.write(project, folder, report, replace_bytes) or changed
-    stills = _stills(report, folder) if options.png else []
+    stills = _stills(report, folder, options)
     for chart in report.charts:
         if not chart.counts["drawn"]:
             fix = "[axes] in project.toml names the metrics to draw"
@@ -157,10 +159,9 @@ def _result(report: Report, path: Path, stills: list[Path]) -> dict[str, object]
     }
 
 
-def _stills(report: Report, folder: Path) -> list[Path]:
-    from reports.images import stills  # noqa: PLC0415  only --png needs it
-
-    return stills(report, folder, replace_bytes, _say)
+def _stills(report: Report, folder: Path, options: argparse.Namespace) -> list[Path]:
+    forms = [form for form in FORMATS if getattr(options, form)]
+    return stills(report, folder, forms, replace_bytes, _say) if forms else []
 
 
 def replace_bytes(path: Path, content: bytes) -> bool:

@@ -51,7 +51,10 @@ def figure(report: Report, chart: Chart, name: str, width: int, height: int) -> 
         },
         "annotations": [*layout.get("annotations", ()), key(report, chart, name)],
     }
-    return {"data": [*made["data"], *bar], "layout": layout}
+    traces = [*made["data"], *bar]
+    for place, trace in enumerate(traces):
+        trace["uid"] = f"t{place}"  # plotly's own are random, and stand in an SVG
+    return {"data": traces, "layout": layout}
 
 
 def _scene(

@@ -1,61 +1,105 @@
-"""A report's charts -> PNG stills, through kaleido where it and a Chrome are there.
+"""A report's charts -> stills, through kaleido where it and a Chrome are there.
 
 Else there are none: a sentence says what is missing and how to get it, and the page
-is built all the same.
+is built all the same. A PNG and an SVG come in both themes; a PDF is for paper, so light.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib.util
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reports.charts.spec import Json
 from reports.figure import figure
 from reports.gather import Report
 from reports.page import plotly_script
 
 WIDTH, HEIGHT = 1400, 820
-THEMES = ("light", "dark")
+FORMATS: dict[str, tuple[str, ...]] = {  # and the themes that each is drawn in
+    "png": ("light", "dark"),
+    "svg": ("light", "dark"),
+    "pdf": ("light",),
+}
 
 Say = Callable[[str], None]
 Write = Callable[[Path, bytes], bool]
 
 
-def stills(report: Report, folder: Path, write: Write, say: Say) -> list[Path]:
-    """Write a PNG of each chart and theme beside the page and return their paths."""
+@dataclass(frozen=True, slots=True)
+class _Still:
+    """One picture to be drawn."""
+
+    name: str  # of its file
+    form: str  # of FORMATS
+    figure: Json
+
+
+def stills(
+    report: Report, folder: Path, forms: Collection[str], write: Write, say: Say
+) -> list[Path]:
+    """Write a still of each chart in each of *forms* beside the page and return their paths."""
     if importlib.util.find_spec("kaleido") is None:
         say("no stills: kaleido is not installed\n  fix: pip install 'runatlas[png]'")
         return []
-    names = {
-        f"{report.snapshot}-{chart.key}-{theme}.png": figure(report, chart, theme, WIDTH, HEIGHT)
+    wanted = [
+        _Still(
+            f"{report.snapshot}-{chart.key}-{theme}.{form}",
+            form,
+            figure(report, chart, theme, WIDTH, HEIGHT),
+        )
         for chart in report.charts
-        for theme in THEMES
-    }
+        for form, themes in FORMATS.items()
+        for theme in themes
+        if form in forms
+    ]
     with tempfile.TemporaryDirectory() as place:
-        problem = _draw(names, Path(place))
+        problem = _draw(wanted, Path(place))
         if problem:
             say(f"no stills: {problem}")
             return []
-        paths = [folder / name for name in names]
-        for path in paths:
-            write(path, (Path(place) / path.name).read_bytes())
-    return paths
+        for still in wanted:
+            drawn = (Path(place) / still.name).read_bytes()
+            write(folder / still.name, settled(drawn, still.form, still.name))
+    return [folder / still.name for still in wanted]
 
 
-def _draw(figures: dict[str, Any], place: Path) -> str:
-    """Draw *figures* as files in *place*; return what went wrong and what helps, or nothing."""
+def settled(drawn: bytes, form: str, name: str) -> bytes:
+    """Return a still without what changes from one drawing to the next of the same chart.
+
+    plotly gives the ids of an SVG six random digits, Chrome dates a PDF: the ids come from *name*
+    instead, and the date is a constant of the same length, so that offsets in the file hold.
+    """
+    if form == "svg":
+        text = drawn.decode()
+        found = re.findall(r'id="(?:clip|defs-|topdefs-|g)([0-9a-f]{6})', text)
+        fixed = hashlib.sha256(name.encode()).hexdigest()[:6]
+        for random in dict.fromkeys(found):
+            text = text.replace(random, fixed)
+        return text.encode()
+    if form == "pdf":
+        dates = rb"/(CreationDate|ModDate) ?\(D:\d{14}"
+        return re.sub(dates, lambda m: m[0][:-14] + b"20000101000000", drawn)
+    return drawn
+
+
+def _draw(wanted: list[_Still], place: Path) -> str:
+    """Draw *wanted* as files in *place*; return what went wrong and what helps, or nothing."""
     try:
-        errors = asyncio.run(_drawn(figures, place))
+        errors = asyncio.run(_drawn(wanted, place))
     except RuntimeError as problem:  # kaleido's word for "no Chrome"
         reason = str(problem).strip().split("\n")[0]
         return f"{reason}\n  fix: install Chromium, or set BROWSER_PATH to a Chrome"
     return f"kaleido could not draw: {errors[0]}" if errors else ""
 
 
-async def _drawn(figures: dict[str, Any], place: Path) -> list[Any]:
+async def _drawn(wanted: list[_Still], place: Path) -> list[Any]:
     import kaleido  # noqa: PLC0415  an extra, and slow to import
 
     script = place / "plotly.js"
@@ -64,10 +108,10 @@ async def _drawn(figures: dict[str, Any], place: Path) -> list[Any]:
     async with kaleido.Kaleido(n=1, plotlyjs=script, mathjax=False) as drawer:
         specs = [
             {
-                "fig": content,
-                "path": place / name,
-                "opts": {"format": "png", "width": WIDTH, "height": HEIGHT, "scale": 1},
+                "fig": still.figure,
+                "path": place / still.name,
+                "opts": {"format": still.form, "width": WIDTH, "height": HEIGHT, "scale": 1},
             }
-            for name, content in figures.items()
+            for still in wanted
         ]
         return list(await drawer.write_fig_from_object(specs) or ())
