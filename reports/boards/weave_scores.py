@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from functools import cache
 from typing import Any
 
@@ -32,11 +33,7 @@ def push(client: Any, package: Package, board: Board) -> list[str]:
 
     models = [(_model(row, scores), scores) for row, scores in scored]
     refs = [ref.uri for ref in [weave.publish(model) for model, _ in models]]
-    calls = _evaluations(client, refs)
-    cut = [call.id for call in calls if call.ended_at is None]
-    if cut:  # a push was killed in the midst of them
-        client.delete_calls(cut)
-    done = {call.inputs["model"] for call in calls if call.ended_at is not None}
+    done = _whole(client, dict(zip(refs, (len(scores) for _, scores in models), strict=True)))
     for (model, scores), ref in zip(models, refs, strict=True):
         if ref not in done:
             _evaluate(package, board, model, scores)
@@ -128,6 +125,30 @@ def _evaluations(client: Any, models: list[str]) -> list[Any]:
             }
         )
     )
+
+
+def _whole(client: Any, scores: dict[str, int]) -> set[str]:
+    """Return the models that are evaluated, and remove what a killed push had begun.
+
+    The end of an evaluation may have been sent before its predictions, so these are counted.
+    *scores* is how many each model has.
+    """
+    calls = _evaluations(client, list(scores))
+    if not calls:
+        return set()
+    ids = [call.id for call in calls]
+    asked = {"project_id": client.project_id, "filter": {"parent_ids": ids}}
+    parts = Counter(call.parent_id for call in client.server.calls_query_stream(asked))
+    whole = {
+        call.id: call.inputs["model"]
+        for call in calls
+        if call.ended_at is not None
+        and parts[call.id] == scores[call.inputs["model"]] + 1  # and their summary
+    }
+    cut = [call.id for call in calls if call.id not in whole]
+    if cut:
+        client.delete_calls(cut)
+    return set(whole.values())
 
 
 def _evaluate(package: Package, board: Board, model: Any, scores: dict[str, float]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import random
@@ -183,6 +184,7 @@ def test_what_a_server_has_is_not_made_twice(logged, server, monkeypatch, capsys
     with pointed_at(server, monkeypatch):
         push(logged, capsys)
         shutil.rmtree(logged.outbox / "pushed")
+        lose_a_prediction(server, logged)
         push(logged, capsys)
         assert held(server, monkeypatch, logged) == whole(runs=2)
         logged.log("d12-made-twice", 0.6, depth=12)
@@ -205,6 +207,18 @@ def test_what_a_server_has_is_not_made_twice(logged, server, monkeypatch, capsys
         board = weave.ref(f"{logged.project.name}-board:latest").get()
         assert (board.snapshot, board.previous) == (second, logged.first)
         assert "1 new run" in board.description
+
+
+def lose_a_prediction(server, logged):
+    """Leave the server as a push does that is killed when it has sent an evaluation's end first."""
+    project = base64.b64encode(f"local/{logged.project.name}-reports".encode()).decode()
+    with closing(sqlite3.connect(server.path, timeout=30)) as db:
+        (one, *_), *_ = db.execute(
+            "select id from calls where project_id = ? and op_name like '%predict_and_score%'",
+            [project],
+        ).fetchall()
+        db.execute("delete from calls where id = ? or parent_id = ?", [one, one])
+        db.commit()
 
 
 def test_two_servers_each_have_the_board(logged, weave_servers, monkeypatch, capsys):
