@@ -19,7 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data" / "sample"
-PICTURE = SAMPLE / "report.jpg"
+PICTURE = ROOT / "data" / "report.jpg"
 REAL = ("nanochat", "nanochat_published_runs.csv", "wandb_runs_table")
 TALL = 16_000  # pixels: all of the page is in view, so all of it is drawn
 VIEWS = {  # name: width, theme

@@ -98,6 +98,11 @@ class Chart:
     shown: tuple[Shown, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def empty(self) -> bool:
+        """Whether it has no row to draw, whatever the reader chooses."""
+        return all(table.is_empty() for table in self.tables.values())
+
 
 def col(name: str) -> Json:
     """Refer to a column of the trace's table."""

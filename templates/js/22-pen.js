@@ -47,6 +47,11 @@ function traceLine(pen, { from, to }, xs, ys, { x, y }) {
 }
 
 function strokeLine(pen, piece, xs, ys, scales, { colour, width, alpha = 1, dash = [] }) {
+  if (piece.to - piece.from === 1) {
+    // a point alone would be a dot as small as the line is thin
+    drawMark(pen, 'circle', scales.x.to(xs[piece.from]), placed(scales.y, ys[piece.from]), 3, colour, alpha);
+    return;
+  }
   pen.setLineDash(dash);
   pen.beginPath();
   traceLine(pen, piece, xs, ys, scales);
