@@ -12,6 +12,7 @@ import importlib.util
 import re
 import tempfile
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,9 @@ def settled(drawn: bytes, form: str, name: str) -> bytes:
 def _draw(wanted: list[_Still], place: Path) -> str:
     """Draw *wanted* as files in *place*; return what went wrong and what helps, or nothing."""
     try:
-        errors = asyncio.run(_drawn(wanted, place))
+        # in a thread of its own: who builds from a notebook has a loop running in this one
+        with ThreadPoolExecutor(1) as thread:
+            errors = thread.submit(lambda: asyncio.run(_drawn(wanted, place))).result()
     except RuntimeError as problem:  # kaleido's word for "no Chrome"
         reason = str(problem).strip().split("\n")[0]
         return f"{reason}\n  fix: install Chromium, or set BROWSER_PATH to a Chrome"

@@ -77,7 +77,7 @@ def differences(
     titles, rows = table(package)
     wanted: dict[str, Any] = {RUNS: {"columns": titles, "data": rows}}
     drawn = figures(package) if drawable() else {}
-    wanted |= {key: json.loads(figure.to_json()) for key, figure in drawn.items()}
+    wanted |= {key: json.loads(figure.to_json(remove_uids=False)) for key, figure in drawn.items()}
     page = _given(given, PAGE, fetch)
     differing = [] if page == package.read("report.html") else ["the page"]
     for key, document in wanted.items():
