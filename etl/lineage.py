@@ -25,6 +25,8 @@ def parents(found: Sequence[Claim], runs: Mapping[str, str]) -> dict[str, str]:
     several the last that began before it.
     """
     stated = {runs[c.own_id]: runs.get(c.parent, c.parent) for c in found if c.parent}
+    # two files of one run may each have taken the other for what it began from
+    stated = {run_id: parent for run_id, parent in stated.items() if parent != run_id}
     by_place: dict[tuple[str, str], dict[str, Claim]] = defaultdict(dict)
     for claim in sorted(found, key=lambda claim: (claim.began is None, claim.began or 0.0)):
         if claim.stage and claim.tag:

@@ -62,6 +62,9 @@ def gather(project: Project, wanted: str, say: Say, against: str = PREVIOUS) -> 
             metric: series.machine(db, facts, pattern) for metric, pattern in choose.MACHINE.items()
         }
         sections = details(db, facts)
+        named = dict(zip(_marks(axes), "abcd", strict=False))
+        marks = series.rows(seen, named, needed=3)
+        marks = series.with_reported(marks, db, facts, named, needed=3)
     charts = all_charts(
         facts,
         axes,
@@ -82,7 +85,7 @@ def gather(project: Project, wanted: str, say: Say, against: str = PREVIOUS) -> 
         },
         machine=machine,
         history=_history(seen, facts, axes),
-        marks=series.rows(seen, dict(zip(_marks(axes), "abcd", strict=False)), needed=3),
+        marks=marks,
     )
     for note in axes.notes:
         say(f"{project.name}: {note}")

@@ -71,6 +71,45 @@ def rows(
     return Rows(kept, tally)
 
 
+def with_reported(
+    found: Rows,
+    db: duckdb.DuckDBPyConnection,
+    facts: Facts,
+    columns: Mapping[str, str],
+    needed: int,
+) -> Rows:
+    """Return *found* with a row for each run that has none and reported the *needed* metrics.
+
+    Such a run is a row of a table of results: its steps are not known, and null.
+    """
+    places = {run.run_id: run.index for run in facts.runs}
+    told: dict[int, dict[str, float]] = {}
+    listed = query(
+        db,
+        "select run_id, metric, value from summary where rule = 'reported' and isfinite(value)"
+        f" and metric in ({', '.join('?' for _ in columns)}) order by run_id, metric",
+        list(columns),
+    )
+    for run_id, metric, value in listed.iter_rows():
+        if run_id in places:
+            told.setdefault(places[run_id], {})[columns[metric]] = value
+    must = list(columns.values())[:needed]
+    drawn = set(found.frame["run"].to_list())
+    line = found.frame.height  # beyond those of all lines
+    rows = [
+        {"run": run, "line": line + place, **values}
+        for place, (run, values) in enumerate(sorted(told.items()))
+        if run not in drawn and values.keys() >= set(must)
+    ]
+    if not rows:
+        return found
+    more = pl.DataFrame(
+        rows, schema={k: found.frame.schema[k] for k in ("run", "line", *columns.values())}
+    )
+    frame = pl.concat([found.frame, more], how="diagonal").sort("run", "line", "step")
+    return replace(found, frame=frame)
+
+
 def _tally(found: Scan, metrics: tuple[str, ...], *, accuracy: bool) -> pl.DataFrame:
     listed = [
         (run, of.logged, of.before, of.held_not_finite)

@@ -55,6 +55,8 @@ _RUN_NAMES = ("run", "run_name", "run name", "name")
 _SAME = {"val_bpb": "val/bpb", "core": "core_metric", "mfu_pct": "train/mfu"}
 _MINUTES = {"train_minutes": "total_training_time"}
 _RESOLVED = {"iterations": "num_iterations", "gpu": "gpu", "world_size": "world_size"}
+# Columns of what a later stage of the row's run came to, by the beginning of their names.
+_LATER = {"mid_": "midtraining", "sft_": "sft", "rl_": "rl"}
 _SAID = ("date", "format", "note", "source_repo", "source_path", "source_commit", "wall_clock")
 
 
@@ -76,7 +78,7 @@ def read(path: Path, start: int, known: tuple[Facts, ...]) -> Reading:  # noqa: 
         found = [_of_table(row, config, set(table.header) - config) for row in rows]
     else:
         unsure = []
-        found = [_of_person(row) for row in rows]
+        found = [facts for row in rows for facts in _of_person(row)]
     notes = [f"by their place or type taken as config: {', '.join(unsure)}"] if unsure else []
     distinct = {facts.run_id: facts for facts in found}
     if len(distinct) < len(found):
@@ -191,22 +193,17 @@ def _of_script(facts: Facts, config: dict[str, Any]) -> Facts:
     )
 
 
-def _of_person(row: dict[str, str | None]) -> Facts:
-    """Return the facts of a row that a person wrote, under nanochat's names and units."""
+def _of_person(row: dict[str, str | None]) -> list[Facts]:
+    """Return the facts of a row that a person wrote, under nanochat's names and units.
+
+    One run, and one more for each later stage whose results the row has: what it was trained to.
+    """
     name = next((row[key] for key in row if key.lower() in _RUN_NAMES), None)
-    run_id = wandb_facts.own_id("table", sorted(row.items(), key=lambda cell: cell[0]))
+    cells = sorted(row.items(), key=lambda cell: cell[0])
+    run_id = wandb_facts.own_id("table", cells)
     settings = nanochat_keys.CONFIG.intersection(row) - {"run"}
-    results: dict[str, Any] = {}
-    for key, cell in row.items():
-        value = csv_table.plain(cell)
-        if key in settings or key in _SAID or key in _RESOLVED or isinstance(value, (str, bool)):
-            continue
-        if key in _MINUTES and value is not None:
-            results[_MINUTES[key]] = round(value * 60, 3)
-        elif value is not None and key.lower() not in _RUN_NAMES:
-            results[_SAME.get(key, key)] = value
     said = [f"{key}: {row[key]}" for key in _SAID if row.get(key)]
-    return Facts(
+    first = Facts(
         run_id=run_id,
         segment_id=run_id,
         id_known=False,
@@ -214,9 +211,65 @@ def _of_person(row: dict[str, str | None]) -> Facts:
         notes="; ".join(said) or None,
         config=_cells(row, settings),
         effective={_RESOLVED[key]: value for key, value in _cells(row, set(_RESOLVED)).items()},
-        summary=results,
+        summary=_results(row, settings),
         tells_end=False,
     )
+    later = {begins: results for begins in _LATER if (results := _later(row, begins))}
+    if later:
+        why = "the table's columns of later stages"
+        first = dataclasses.replace(first, stage="pretraining", stage_from=why)
+    runs = [first]
+    for begins, results in later.items():
+        own = wandb_facts.own_id("table", _LATER[begins], cells)
+        runs.append(
+            Facts(
+                run_id=own,
+                segment_id=own,
+                id_known=False,
+                name=name,
+                stage=_LATER[begins],
+                stage_from=f"the table's columns {begins}*",
+                parent_run_id=runs[-1].run_id,
+                notes=first.notes,
+                summary=results,
+                tells_end=False,
+            )
+        )
+    return runs
+
+
+def _results(row: dict[str, str | None], settings: frozenset[str]) -> dict[str, Any]:
+    """Return what *row* says of its run that is neither a setting nor of a later stage."""
+    results: dict[str, Any] = {}
+    for key, cell in row.items():
+        value = csv_table.plain(cell)
+        if key in settings or key in _SAID or key in _RESOLVED or isinstance(value, (str, bool)):
+            continue
+        if key in _MINUTES and value is not None:
+            results[_MINUTES[key]] = round(value * 60, 3)
+        elif value is not None and key.lower() not in _RUN_NAMES and _benchmark(key) is None:
+            results[_SAME.get(key, key)] = value
+    return results
+
+
+def _later(row: dict[str, str | None], begins: str) -> dict[str, Any]:
+    """Return by metric what *row* says of the stage whose columns begin so."""
+    cells = _cells(row, {key for key in row if key.startswith(begins) and _benchmark(key)})
+    bee = f"{begins}spellingbee" in cells
+    found = {str(_benchmark(key)): value for key, value in cells.items()}
+    if bee and "chatcore_metric" in found:  # with that task it is another metric
+        found["chatcore_spellingbee_metric"] = found.pop("chatcore_metric")
+    return found
+
+
+def _benchmark(key: str) -> str | None:
+    """Return the metric that a column ``sft_mmlu`` means, or None where it is not of that kind."""
+    begins = next((begins for begins in _LATER if key.startswith(begins)), None)
+    if begins is None:
+        return None
+    task = key.removeprefix(begins)
+    name = "chatcore_metric" if task == "chatcore" else f"{task}_acc"
+    return name if name in catalog.METRICS else None
 
 
 def _cells(row: dict[str, str | None], keys: set[str] | frozenset[str]) -> dict[str, Any]:

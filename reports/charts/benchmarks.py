@@ -47,7 +47,10 @@ def benchmarks(facts: Facts, axes: Axes, rows: Rows) -> Chart:
         notes=tuple(_notes(names, frame, rows)),
         absent=tuple(_absent(facts, rows, names)),
         shown=(Shown("benchmarks", tuple(metric.name for metric in axes.benchmarks)),),
-        counts={"logged": rows.total("logged"), "drawn": frame.height},
+        counts={
+            "logged": rows.total("logged") + frame["step"].null_count(),
+            "drawn": frame.height,
+        },
     )
 
 
@@ -143,6 +146,7 @@ def _traces(metrics: tuple[Metric, ...]) -> list[Json]:
 def _notes(names: list[str], frame: pl.DataFrame, rows: Rows) -> list[Note]:
     if len(names) < 3:
         return [Note("Fewer than three benchmarks were measured in this project.")]
+    reported = frame["step"].null_count()
     text = (
         f"{words.count(frame.height, 'evaluation')} at which {words.listed(names[:3])} were all"
         f" measured"
@@ -150,6 +154,8 @@ def _notes(names: list[str], frame: pl.DataFrame, rows: Rows) -> list[Note]:
     missing = frame.height - int(frame["known"].sum())
     if missing:
         text += f"; at {missing:,} of them {names[3]} was not: these are the small open diamonds"
+    if reported:
+        text += f"; {reported:,} are reported results of runs without history, at no known step"
     if broken := rows.total("not_finite"):
         text += f"; {broken:,} more are not finite"
     if rows.thinned:

@@ -100,7 +100,9 @@ class Chart:
 
     @property
     def empty(self) -> bool:
-        """Whether it has no row to draw, whatever the reader chooses."""
+        """Whether it has nothing to draw, whatever the reader chooses."""
+        if not self.tables:  # it draws the runs' own columns
+            return not self.counts.get("drawn")
         return all(table.is_empty() for table in self.tables.values())
 
 

@@ -53,6 +53,9 @@ function followScene(chart) {
   glplot.followed = true;
   const render = glplot.onrender;
   glplot.onrender = () => {
+    const { selection } = glplot;
+    // what the pointer is over may have lost its vertices to a filter: plotly would fail on it
+    if (selection && !selection.dataCoordinate) selection.object = null;
     render();
     placeLabels(chart);
   };

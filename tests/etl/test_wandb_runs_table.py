@@ -47,7 +47,7 @@ def test_the_real_table_is_four_runs_with_config_and_summary_told_apart(fixtures
     assert (yarn.notes, yarn.tags, yarn.model_tag) == (None, (), "d20-yarn")
 
 
-def test_the_real_table_of_published_runs_is_a_run_for_each_row(fixtures):
+def test_the_real_table_of_published_runs_is_a_run_for_each_row_and_later_stage(fixtures):
     """Under nanochat's names and units; where a figure comes from stays in the notes."""
     path = fixtures / "nanochat_published_runs.csv"
     with path.open(newline="") as file:
@@ -58,8 +58,21 @@ def test_the_real_table_of_published_runs_is_a_run_for_each_row(fixtures):
     reading = wandb_runs_table.read(path, 0, ())
     one = next(part.facts for part in reading.parts if part.facts.name == "pr807 seed 1")
 
-    assert len(reading.parts) == len(rows)
+    later = [p.facts for p in reading.parts if p.facts.stage not in (None, "pretraining")]
+    told = [
+        (row, begins)
+        for row in rows
+        for begins in ("mid_", "sft_", "rl_")
+        if any(cell for key, cell in row.items() if key.startswith(begins))
+    ]
+    sft = next(f for f in later if (f.name, f.stage) == ("d20-imaginary-split", "sft"))
+
+    assert len(reading.parts) == len(rows) + len(told)
+    assert len(later) == len(told) > 0
     assert not reading.rejects
+    assert sft.summary["mmlu_acc"] == 0.3267
+    assert sft.summary["chatcore_spellingbee_metric"] == 0.2643
+    assert "chatcore_metric" not in sft.summary
     assert one.summary["val/bpb"] == 0.737139
     assert one.summary["core_metric"] == 0.2367
     assert one.summary["total_training_time"] == 4090.2
