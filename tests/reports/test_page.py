@@ -249,6 +249,23 @@ def test_the_mouse_over_a_marker_shows_its_numbers_and_marks_its_row(tab, sql):
     assert tab.evaluate("__runatlas.state.pins") == [run]
 
 
+def test_a_filter_may_take_away_what_the_pointer_is_over(tab):
+    """The scene goes on without it, and has it again when the filter is gone."""
+    tab.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
+    x, y = tab.evaluate(WHERE, ["space", 1, 3])
+    tab.mouse.move(x - 40, y - 40)
+    tab.mouse.move(x, y, steps=8)
+    wait(tab, "document.querySelector('.tip:not([hidden])')", 10)
+    search(tab, "depth>100")
+    gone = tab.evaluate("__runatlas.drawn.space")
+    search(tab, "")
+    tab.mouse.move(1, 1)
+
+    assert gone == 0
+    assert tab.evaluate("__runatlas.drawn.space") == 11
+    assert tab.errors == []
+
+
 def test_the_hover_of_a_known_step_reads_as_logged(opened, sql):
     """Step, loss, accuracy and the evaluation's own step, with units, for one point."""
     (loss,) = sql(
