@@ -135,7 +135,10 @@ def test_a_run_pinned_in_the_table_is_bold_in_a_chart_that_was_out_of_view(sampl
     context = browser.new_context(viewport={"width": 1300, "height": 800}, offline=True)
     tab = open_page(context, sample.built[1]["path"])
     wait(tab, "__runatlas.drawn.trajectory", 120)
-    tab.locator("#runs-table tbody tr").nth(5).scroll_into_view_if_needed()
+    # to the middle, away from the bar that stays on top
+    tab.evaluate(
+        "document.getElementById('run-5').scrollIntoView({ block: 'center', behavior: 'instant' })"
+    )
     tab.locator("#runs-table tbody tr").nth(5).click(position={"x": 400, "y": 8})
     wait(tab, "__runatlas.state.pins.length === 1")
     tab.mouse.move(1, 1)  # a run that is pointed at would be bold instead
