@@ -53,6 +53,13 @@ def run_module():
     return run
 
 
+@pytest.fixture(autouse=True)
+def no_service_of_wandb_left_in_the_environment():
+    """W&B leaves the address of a service that has ended to every process started later."""
+    yield
+    os.environ.pop("WANDB_SERVICE", None)
+
+
 def pytest_addoption(parser):
     parser.addoption(
         "--write-golden", action="store_true", help="make what is found now the expected output"
