@@ -1,8 +1,9 @@
-# make report: a report of the bundled sample.  make test: everything that can be checked.
+# make report: a report of the bundled sample.  make test: what is quickly checked; SLOW=1: all.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TORCH ?=
+SLOW ?=
 EXTRAS ?= test
 
 .PHONY: report test lint gallery bench clean
@@ -13,7 +14,7 @@ report: $(VENV)/.base
 	@$(BIN)/python -m reports.build --project nanochat-mini
 
 test: $(VENV)/.test chromium .venv-trace/.ready
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto $(if $(SLOW),,-m 'not slow')
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

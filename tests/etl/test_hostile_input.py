@@ -286,6 +286,7 @@ def test_a_file_that_cannot_be_read_now_keeps_its_points_and_is_tried_again(plac
     assert again.document["snapshot"] == first["snapshot"]
 
 
+@pytest.mark.slow
 def test_a_disk_without_room_stops_the_sync_whole_and_the_next_one_goes_on(place, tmp_path):
     """RLIMIT_FSIZE stands for a full disk: real failing writes, at several sizes."""
     for number in range(3):
@@ -311,6 +312,7 @@ def test_a_disk_without_room_stops_the_sync_whole_and_the_next_one_goes_on(place
     assert list((tmp_path / "full").rglob("*.tmp")) == []
 
 
+@pytest.mark.slow
 def test_a_person_who_stops_a_sync_changes_nothing(place, tmp_path):
     """Ctrl-C at several moments: exit code 130, and the next sync is whole."""
     for number in range(6):

@@ -433,6 +433,7 @@ def seen(rows, name):
     return [row.get(f"task_mixture/{name}/examples_seen") for row in rows]
 
 
+@pytest.mark.slow
 def test_two_real_ranks_count_together_and_rank_0_logs_what_both_saw():
     (first, second), _ = two_ranks()
     fresh, resumed = first["rows"]

@@ -91,6 +91,7 @@ def check_merged(folder):
     assert history["train/loss"] != history["rank1/train/loss"]
 
 
+@pytest.mark.slow
 def test_a_real_ddp_training_under_torchrun_is_one_run_with_two_ranks(tmp_path):
     (tmp_path / "train.py").write_text(TORCHRUN)
     done = torchrun(tmp_path, "train.py")

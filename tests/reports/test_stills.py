@@ -92,6 +92,7 @@ def test_the_camera_sees_the_middle_of_what_it_looks_at_in_the_middle():
     assert np.isnan(across[3])
 
 
+@pytest.mark.slow
 def test_stills_of_every_form_are_drawn_and_come_out_the_same_again(report, scenes, tmp_path):
     """A PNG, an SVG and a PDF of one scene and one plane, by kaleido and a real browser."""
     pytest.importorskip("kaleido", reason="kaleido is not installed: pip install 'runatlas[png]'")

@@ -53,6 +53,7 @@ def files(outbox):
     }
 
 
+@pytest.mark.slow
 def test_a_carried_outbox_arrives_whole_on_each_of_two_servers(tmp_path, outbox):
     """The folder alone is enough, and what one server has is not taken for the other's."""
     (tmp_path / "a").mkdir()
@@ -69,6 +70,7 @@ def test_a_carried_outbox_arrives_whole_on_each_of_two_servers(tmp_path, outbox)
         assert len(boards(one)) == len(boards(other)) == 1
 
 
+@pytest.mark.slow
 def test_a_publish_that_is_killed_is_finished_by_the_next(tmp_path, outbox):
     """One run and one version in the end, and no record before the board is whole."""
     with serving() as server:
@@ -92,6 +94,7 @@ def test_a_publish_that_is_killed_is_finished_by_the_next(tmp_path, outbox):
         assert [run.state for run in boards(server)] == ["finished"]
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_in_the_middle_has_the_rest_when_it_is_back(tmp_path, outbox):
     """It is said that it went away, nothing is recorded, and the next push completes the board."""
     with serving() as server:
@@ -186,6 +189,7 @@ def authority(tmp_path_factory):
     return folder / "ca.pem", context
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
 def test_a_server_with_a_certificate_of_its_own_ca_is_trusted_when_named(
     tmp_path, outbox, authority, name
@@ -211,6 +215,7 @@ def test_a_certificate_that_nobody_vouches_for_is_said(tmp_path, outbox, authori
         assert not server.requests
 
 
+@pytest.mark.slow
 def test_a_proxy_is_asked_for_everything(tmp_path, outbox):
     """The server has a name that only the proxy can resolve; upload and download go through it."""
     address = "http://wandb.internal"

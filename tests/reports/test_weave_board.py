@@ -179,6 +179,7 @@ def test_on_clickhouse_it_is_the_same_and_a_name_that_is_taken_is_said(
     assert name not in said
 
 
+@pytest.mark.slow
 def test_what_a_server_has_is_not_made_twice(logged, server, monkeypatch, capsys, tmp_path):
     """Nor when what was recorded is lost, nor from another folder; a new snapshot is a version."""
     with pointed_at(server, monkeypatch):
@@ -221,6 +222,7 @@ def lose_a_prediction(server, logged):
         db.commit()
 
 
+@pytest.mark.slow
 def test_two_servers_each_have_the_board(logged, weave_servers, monkeypatch, capsys):
     """The client's own cache knows no servers, and is on unless it is turned off."""
     for server in weave_servers:
@@ -233,6 +235,7 @@ def test_two_servers_each_have_the_board(logged, weave_servers, monkeypatch, cap
         assert held(server, monkeypatch, logged) == whole(runs=2)
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_meanwhile_has_the_rest_when_it_is_back(
     logged, weave_servers, monkeypatch, capsys
 ):
@@ -305,6 +308,7 @@ def wait_for_object(server, logged):
     raise AssertionError("nothing was pushed within 60 s")
 
 
+@pytest.mark.slow
 def test_a_publish_that_is_killed_at_any_moment_is_finished_by_the_next(
     logged, server, monkeypatch, capsys
 ):
@@ -336,6 +340,7 @@ def test_a_publish_that_is_killed_at_any_moment_is_finished_by_the_next(
     assert held(server, monkeypatch, logged) == whole(runs=2)
 
 
+@pytest.mark.slow
 def test_a_server_without_tags_and_one_without_weave_are_told_apart(
     logged, tmp_path, monkeypatch, capsys
 ):
