@@ -27,19 +27,37 @@ class Book:
         self.stored = set(self.entries)
         self.touched: set[str] = set()
         self.held: dict[str, list[Holding]] = {}  # by path, sorted by own id and facts
+        self.unread: set[str] = set()  # paths whose holdings nobody asked for yet
         self.texts: dict[str, list[str]] = {}  # the facts of what was put, as they are written
         self.paths: dict[str, set[str]] = defaultdict(set)  # by run id
         self.runs: dict[str, str] = {}  # own id -> run id
-        for item in ledger.holdings(con):
-            self.held.setdefault(item.path, []).append(item)
-            self._index(item)
+        self.own: set[str] = set()  # own ids that are of our own making
+        query = "select path, own_id, run_id, id_known from store.holds order by path, own_id"
+        for path, own_id, run_id, id_known in tables.rows(con, query):
+            self.unread.add(path)
+            self._index(path, own_id, run_id, id_known=id_known)
 
-    def _index(self, item: Holding) -> None:
-        self.paths[item.run_id].add(item.path)
-        self.runs.setdefault(item.facts.run_id, item.run_id)
+    def _index(self, path: str, own_id: str, run_id: str, *, id_known: bool) -> None:
+        self.paths[run_id].add(path)
+        self.runs.setdefault(own_id, run_id)
+        if not id_known:
+            self.own.add(own_id)
+
+    def _placed(self, item: Holding) -> None:
+        facts = item.facts
+        self._index(item.path, facts.run_id, item.run_id, id_known=facts.id_known)
+
+    def _read(self, paths: Iterable[str]) -> None:
+        """Have in memory what *paths* hold: to parse what 200 files hold takes 30 ms."""
+        wanted = sorted(self.unread.intersection(paths))
+        if wanted:
+            for item in ledger.holdings(self.con, wanted):
+                self.held.setdefault(item.path, []).append(item)
+            self.unread.difference_update(wanted)
 
     def holdings(self, run_id: str | None = None) -> list[Holding]:
         """Return what all files hold, or what they hold of *run_id*, sorted by path."""
+        self._read(self.unread if run_id is None else self.paths.get(run_id, ()))
         if run_id is None:
             return [item for path in sorted(self.held) for item in self.held[path]]
         paths = sorted(self.paths.get(run_id, ()))
@@ -47,6 +65,7 @@ class Book:
 
     def held_by(self, path: str) -> Sequence[Holding]:
         """Return what the file *path* holds."""
+        self._read([path])
         return self.held.get(path, [])
 
     def run_of(self, own_id: str) -> str:
@@ -55,6 +74,7 @@ class Book:
 
     def put(self, entry: Entry, held: Iterable[Holding]) -> None:
         """Take *entry* and what it holds in place of the file's earlier ones."""
+        self._read([entry.path])
         for item in self.held.pop(entry.path, []):
             self.paths[item.run_id].discard(entry.path)
         dumped = sorted(((i.facts.run_id, i.facts.dump(), i) for i in held), key=lambda d: d[:2])
@@ -67,7 +87,7 @@ class Book:
             self.held[entry.path] = items
             self.texts[entry.path] = [text for _, text, _ in dumped]
         for item in items:
-            self._index(item)
+            self._placed(item)
         self._took(entry)
 
     def note(self, entry: Entry) -> None:
@@ -82,6 +102,7 @@ class Book:
         """Make every holding whose own id is in *runs* one of the run that it is mapped to."""
         if not runs:
             return
+        self._read(self.unread)
         self.paths.clear()
         self.runs.clear()
         for path, items in self.held.items():
@@ -90,11 +111,12 @@ class Book:
                 if run_id != item.run_id:
                     items[at] = dataclasses.replace(item, run_id=run_id)
                     self.touched.add(path)
-                self._index(items[at])
+                self._placed(items[at])
 
     def write(self) -> None:
         """Write what was put."""
         touched = sorted(self.touched)
+        self._read(touched)
         for table in ("files", "holds"):
             tables.forget(self.con, table, [p for p in touched if p in self.stored], "path")
         entries = [self.entries[path] for path in touched]
@@ -109,6 +131,7 @@ class Book:
                     "kind": item.kind,
                     "own_id": item.facts.run_id,
                     "run_id": item.run_id,
+                    "id_known": item.facts.id_known,
                     "facts": text,
                     "sample": json.dumps(item.sample, sort_keys=True),
                 }

@@ -129,8 +129,9 @@ def _before(con: duckdb.DuckDBPyConnection, project: Project) -> dict[str, Part]
 def _table_part(con: duckdb.DuckDBPyConnection, project: Project, name: str) -> Part:
     columns = [c for c in schema.TABLES[name] if c not in schema.PRIVATE.get(name, ())]
     listed = ", ".join(columns)
-    # distinct: a copy of a file is quarantined twice, and is the same content
-    query = f"select distinct {listed} from {name}"
+    # a copy of a file is quarantined twice, and is the same content
+    distinct = "distinct " if name == "quarantine" else ""
+    query = f"select {distinct}{listed} from {name}"
     frame = tables.frame(con, query).sort(*_order(name, columns), nulls_last=False)
     return _written(project, name, frame)
 

@@ -29,7 +29,7 @@ from etl.project import Project, Settings
 from etl.readahead import Job, ReadAhead, attempt
 from etl.settled import Outcome
 from etl.settled import rules as rules_of
-from etl.sources.reading import Piece, Reading, Reject, Source
+from etl.sources.reading import Facts, Piece, Reading, Reject, Source
 from etl.store import Store
 
 # Points held before the runs that they belong to are merged: 100 MB in columns, 500 in rows.
@@ -62,7 +62,8 @@ class Ingest:
         self.store = Store(con, project, settings, self.book)
         self.held: dict[str, list[Piece]] = defaultdict(list)  # by the files' own ids
         self.holding = 0
-        self.put_ids = {item.facts.run_id for item in self.book.holdings()}  # not of held alone
+        self.put_ids = set(self.book.runs)  # not of held alone
+        self.alike = True  # whether files say of their runs what they said
         self.anew: set[str] = set()  # runs to be made from their files again
         self.claims: list[Claim] = []
         self.runs: dict[str, str] = {}  # own id -> run id
@@ -99,8 +100,8 @@ class Ingest:
                     self._flush()
         if self.held or self.anew:
             self._flush()
+        self.store.write_catalog()
         if self.claims:
-            self.store.write_catalog()
             self.outcome.notes += self.ambiguous
             if lineage.write(self.con, self.claims, self.runs):
                 self.store.same.discard("config")
@@ -161,6 +162,7 @@ class Ingest:
         if not grown:
             # what a file held when it was half written is no run of its own
             self._replaced(name, None if job.same else before, known, held)
+        self.alike &= grown and _lasting(known) == _lasting(held)
         self.outcome.changed |= source is not None or bool(known)
         self.book.put(entry, held)
         self._quarantine(name, reading.rejects, since=0 if reading.anew else job.start)
@@ -266,7 +268,13 @@ class Ingest:
         return any(files.count(kind) > sum(p.source == kind for p in pieces) for kind in whole)
 
     def _identify(self) -> None:
-        """Find out which files hold the same run, and move what turned out to be another one."""
+        """Find out which files hold the same run, and move what turned out to be another one.
+
+        That is as it was where only rows came to files that all name their runs.
+        """
+        if self.alike and not self.anew and not self.book.own:
+            self.runs |= {own_id: self.book.run_of(own_id) for own_id in self.held}
+            return
         held = self.book.holdings()
         before = {item.facts.run_id: item.run_id for item in held}
         self.claims = claims.claims(held, self.settings)
@@ -313,6 +321,11 @@ class Ingest:
             given = {part.facts.run_id for part in parts}
             lost += [item for item in items if item.facts.run_id not in given]
         return pieces, lost
+
+
+def _lasting(held: Sequence[Holding]) -> list[Facts]:
+    found = [item.facts.lasting() for item in held]
+    return sorted(found, key=lambda facts: (facts.run_id, facts.segment_id, facts.rank))
 
 
 def _changed_reports(

@@ -111,10 +111,13 @@ def entries(con: duckdb.DuckDBPyConnection) -> dict[str, Entry]:
     return {row[0]: Entry(*row) for row in found}
 
 
-def holdings(con: duckdb.DuckDBPyConnection) -> list[Holding]:
-    """Return what all files hold, sorted by path."""
-    query = f"select {_HOLDS} from store.holds order by path, own_id, facts"
-    return [_holding(row) for row in tables.rows(con, query)]
+def holdings(con: duckdb.DuckDBPyConnection, paths: Sequence[str] | None = None) -> list[Holding]:
+    """Return what all files hold, or *paths* alone, sorted by path."""
+    among, values = "", []
+    if paths is not None:
+        among, values = "where path in (select unnest(?::varchar[]))", [list(paths)]
+    query = f"select {_HOLDS} from store.holds {among} order by path, own_id, facts"
+    return [_holding(row) for row in tables.rows(con, query, *values)]
 
 
 def _holding(row: tuple[str, ...]) -> Holding:

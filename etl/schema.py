@@ -6,7 +6,7 @@ infinite, ``text`` a metric that is no number; what was not logged has no row. `
 
 from __future__ import annotations
 
-VERSION = 3
+VERSION = 4
 
 TABLES: dict[str, dict[str, str]] = {
     "runs": {

@@ -44,7 +44,9 @@ class Store:
         self.put_runs: list[str] = []
         # what a log that grows leaves as it was; nothing else is worth looking
         self.same = {"config", "telemetry", "disagreements", "quarantine"}
-        self.stored = {run for (run,) in tables.rows(con, "select run_id from store.runs")}
+        # with the parents that etl.lineage found
+        self.stored = dict(tables.rows(con, "select run_id, parent_run_id from store.runs"))
+        self.cataloged = True  # whether the catalog has every metric and spelling there is
         self.writer = history.Writer(con)
 
     def put(
@@ -87,14 +89,15 @@ class Store:
                 tables.add(self.con, table, rows)
                 self.same.discard(table)
             rows.clear()
-        self.stored.update(self.put_runs)
+        self.stored = dict.fromkeys(self.put_runs) | self.stored
         self.put_runs.clear()
 
     def drop(self, run_id: str) -> None:
         """Forget a run that turned out to be another one."""
         history.drop(self.con, run_id)
         self.same.clear()
-        self.stored.discard(run_id)
+        self.cataloged = False
+        self.stored.pop(run_id, None)
         for table in _OF_RUN:
             tables.rows(self.con, f"delete from store.{table} where run_id = ?", run_id)
 
@@ -178,6 +181,8 @@ class Store:
         row = describe.run_row(
             self.project.name, run_id, facts, segments, found, settings=self.settings
         )
+        if run_id in self.stored:  # until etl.lineage finds it anew
+            row["parent_run_id"] = self.stored[run_id]
         rows["runs"].append(row)
         rows["segments"] += describe.segment_rows(run_id, facts, segments, found)
         rows["config"] += describe.config_rows(run_id, facts)
@@ -187,6 +192,7 @@ class Store:
             {"run_id": run_id, "metric": metric, "points": points}
             for metric, points in found.counts("metric").items()
         ]
+        self.cataloged = self.cataloged and self._named(run_id)
         rows["parts"] += [
             {"run_id": run_id, "kind": kind, "digest": part.digest, "rows": part.rows}
             for kind, part in history.write_parts(self.project.parts, run_id, found)
@@ -213,8 +219,21 @@ class Store:
             rows = rows.unique(place, keep="last", maintain_order=True).sort(place)
         tables.replace_frame(self.con, "differing", run_id, rows)
 
+    def _named(self, run_id: str) -> bool:
+        """Whether the metrics and the keys of a run that was put are those that it has stored."""
+        query = """
+            select null, metric from store.measured where run_id = $1
+            union all select key, metric from store.keys where run_id = $1
+        """
+        put = {(None, row["metric"]) for row in self.rows["measured"] if row["run_id"] == run_id}
+        put |= {(r["key"], r["metric"]) for r in self.rows["keys"] if r["run_id"] == run_id}
+        return run_id in self.stored and put == set(tables.rows(self.con, query, run_id))
+
     def write_catalog(self) -> None:
-        """Write what is known of every metric that any run has."""
+        """Write what is known of every metric that any run has, if that may have changed."""
+        if self.cataloged:
+            return
+        self.cataloged = True
         query = """
             select m.metric,
                 to_json(list_sort(list(distinct k.key) filter (k.key <> m.metric)))::varchar

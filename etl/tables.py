@@ -52,6 +52,7 @@ _EXTRA: dict[str, dict[str, str]] = {
         "kind": "VARCHAR",
         "own_id": "VARCHAR",  # as the file has it
         "run_id": "VARCHAR",  # the run that it was found to be
+        "id_known": "BOOLEAN",  # whether the own id is one that the file names
         "facts": "VARCHAR",
         "sample": "VARCHAR",
     },

@@ -125,6 +125,10 @@ class Facts:
             loads_step=_whole(self.loads_step, 2**53),
         )
 
+    def lasting(self) -> Facts:
+        """Return the facts without those that any further row or the end of a log changes."""
+        return dataclasses.replace(self, **_PASSING)
+
     def dump(self) -> str:
         """Return the facts as JSON text."""
         return json.dumps({name: getattr(self, name) for name in _FIELDS}, sort_keys=True)
@@ -196,6 +200,15 @@ _TEXTS = (
     "loads_tag",
 )
 _FIELDS = tuple(field.name for field in dataclasses.fields(Facts))
+_PASSING: dict[str, Any] = {
+    **dict.fromkeys(("first_step", "last_step", "current_step", "cursor", "ended_at", "exit_code")),
+    "finished": False,
+    "rows": 0,
+    "read_to": 0,
+    "keys": {},
+    "roles": {},
+    "summary": {},
+}
 _IDS = ("parent_run_id",)  # which may look like anything
 _DEPTH = 50
 
