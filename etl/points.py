@@ -104,7 +104,7 @@ def _add_long(pieces: dict[str, list[Points]], path: Path, metrics: Collection[s
 
 
 def _seconds(ts: pl.Series) -> Floats:
-    return ts.cast(pl.Int64).cast(pl.Float64).fill_null(np.nan).to_numpy() / 1e6
+    return ts.cast(pl.Int64).cast(pl.Float64).to_numpy() / 1e6
 
 
 def _joined(pieces: list[Points]) -> Points:

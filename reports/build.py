@@ -9,11 +9,18 @@ The page is built in memory and written only where it differs from the file that
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+
+if __name__ == "__main__":  # before what takes half of a small build: importing the rest
+    # numpy's threads for matrices take long to start and have nothing to do
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    gc.set_threshold(100_000)  # there is little in rings
 
 from etl import snapshot
 from etl.errors import BUG, DONE, NoDataError, RunatlasError, UsageError
@@ -187,4 +194,8 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # not sys.exit: to tear down what was imported takes 0.1 s
+    os._exit(code)

@@ -106,7 +106,7 @@ class Details:
 def details(db: duckdb.DuckDBPyConnection, facts: Facts) -> Details:
     """Return what the sections of all runs say."""
     texts = _Texts()
-    db.register("places", facts.indices)
+    _register(db, facts)
     summary, left = _summary(db, texts)
     telemetry = query(db, _TELEMETRY)
     document = {
@@ -133,6 +133,13 @@ def details(db: duckdb.DuckDBPyConnection, facts: Facts) -> Details:
     document |= {"index": packed.index, "texts": texts.listed}
     text = json.dumps(document, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return Details(gzip.compress(text.encode(), 9, mtime=0), packed)
+
+
+def _register(db: duckdb.DuckDBPyConnection, facts: Facts) -> None:
+    """Make ``places`` the runs' ids and places; as a frame they would need pyarrow, 40 ms."""
+    ids, places = [run.run_id for run in facts.runs], [run.index for run in facts.runs]
+    made = "create temp table places as select unnest($1::varchar[]) as run_id,"
+    db.execute(f"{made} unnest($2::bigint[]) as run", [ids, places])
 
 
 def _rank(metric: Metric) -> int:

@@ -6,7 +6,6 @@ is built all the same. A PNG and an SVG come in both themes; a PDF is for paper,
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import importlib.util
 import re
@@ -92,6 +91,8 @@ def settled(drawn: bytes, form: str, name: str) -> bytes:
 
 def _draw(wanted: list[_Still], place: Path) -> str:
     """Draw *wanted* as files in *place*; return what went wrong and what helps, or nothing."""
+    import asyncio  # noqa: PLC0415  25 ms, which a page without stills need not wait for
+
     try:
         # in a thread of its own: who builds from a notebook has a loop running in this one
         with ThreadPoolExecutor(1) as thread:

@@ -67,18 +67,6 @@ class Facts:
         times = [time for time in self.sources["newest"].to_list() if time is not None]
         return max(times, default=None)
 
-    @property
-    def indices(self) -> pl.DataFrame:
-        """Run ids with their places, to join with what comes from the history."""
-        return pl.DataFrame(
-            {
-                "run_id": [run.run_id for run in self.runs],
-                "run": [run.index for run in self.runs],
-                "offset": [run.offset for run in self.runs],
-            },
-            schema={"run_id": pl.String, "run": pl.Int64, "offset": pl.Int64},
-        )
-
 
 # from the wide rows' own times, once for up to eight metrics, and never from the view of all points
 _SOURCES = """

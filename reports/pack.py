@@ -74,7 +74,7 @@ def _entry(frame: pl.DataFrame, column: pl.Series, blob: _Blob) -> dict[str, Any
         at = blob.add("line", _shuffled(even))
         return {"kind": "line", "n": rows, "at": at, "runs": even.size // 4}
     if not exact and column.dtype.is_float():
-        values = column.fill_null(np.nan).to_numpy()
+        values = column.to_numpy()
         there = np.isfinite(values)
         if not there.all():
             places = {
@@ -101,7 +101,7 @@ def _even(frame: pl.DataFrame, column: pl.Series) -> Floats | None:
     if not {"run", "step"} <= {*frame.columns} or column.name in ("run", "step", "line"):
         return None
     run, step = (frame[name].cast(pl.Float64).to_numpy() for name in ("run", "step"))
-    values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    values = column.cast(pl.Float64).to_numpy()
     first = np.flatnonzero(np.diff(run, prepend=np.nan) != 0)
     there = ~np.isnan(values)
     low = np.minimum.reduceat(np.where(there, np.arange(run.size), run.size - 1), first)
@@ -129,7 +129,7 @@ def encode(column: pl.Series, *, exact: bool) -> tuple[str, bytes]:
         whole = column.cast(pl.Int64).to_numpy()
         if not whole.size or (whole.min() >= _I4.min and whole.max() <= _I4.max):
             return "i4", _deltas(whole)
-    values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    values = column.cast(pl.Float64).to_numpy()
     if not exact and column.dtype.is_float() and _fits_f4(values):
         return "f4", _deltas(values.astype("<f4").view("<i4").astype("i8"))
     return "f8", _shuffled(values.astype("<f8"))

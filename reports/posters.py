@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from reports import theme, words
-from reports.camera import AXES, Floats, projector, shares
+from reports.camera import AXES, Floats, Project, projector, shares
 from reports.charts.spec import Chart, Json
 from reports.figure import names_of_ends, scene_trace
 from reports.gather import Report
@@ -40,6 +40,7 @@ class _Picture:
     report: Report
     chart: Chart
     scene: Json
+    project: Project  # shares of the axes, n x 3 -> their places
     half: float  # of its width
     unit: float  # how many units are a pixel
     budget: int
@@ -47,10 +48,6 @@ class _Picture:
     groups: dict[int, list[str]] = field(default_factory=dict)  # run -> its lines and markers
     depths: dict[int, list[float]] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
-
-    def project(self, points: Any) -> tuple[Floats, Floats, Floats]:
-        """Return the places of *points*, n x 3 shares of the axes."""
-        return projector(self.scene, HEIGHT)(points)
 
 
 def poster(report: Report, chart: Chart, room: str, attributes: Mapping[str, list[Any]]) -> str:
@@ -64,7 +61,9 @@ def poster(report: Report, chart: Chart, room: str, attributes: Mapping[str, lis
     layout = resolver.value(chart.layout, None)
     height, budget = ROOMS[room]
     half = HEIGHT * layout["meta"]["needs"] / 2
-    picture = _Picture(report, chart, layout["scene"], half, HEIGHT / height, budget)
+    scene = layout["scene"]
+    project = projector(scene, HEIGHT)
+    picture = _Picture(report, chart, scene, project, half, HEIGHT / height, budget)
     _draw_box(picture)
     for trace in chart.traces:
         if trace.get("only") is None:

@@ -70,7 +70,7 @@ class Resolver:
 
 def table_of(frame: pl.DataFrame) -> dict[str, Floats]:
     """Return the columns of *frame*; missing becomes NaN."""
-    return {c.name: c.cast(float).fill_null(math.nan).to_numpy() for c in frame.get_columns()}
+    return {c.name: c.cast(float).to_numpy() for c in frame.get_columns()}
 
 
 def vertices(rows: str, table: Mapping[str, Floats]) -> npt.NDArray[np.int64]:
