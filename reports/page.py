@@ -14,6 +14,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,11 @@ def templates() -> Path:
 
 def render(report: Report) -> bytes:
     """Return the page. The same report gives the same bytes."""
-    packed, table = pack(tables(report.charts)), cells.runs_table(report)
-    posters, many = _posters(report), len(table.rows) > PLAIN_ROWS
+    with ThreadPoolExecutor(1) as beside:  # most of packing is compressing, which lets others run
+        packing = beside.submit(pack, tables(report.charts))
+        table, posters = cells.runs_table(report), _posters(report)
+        packed = packing.result()
+    many = len(table.rows) > PLAIN_ROWS
     boot, script, style_text = read_template("boot.js"), _script(), style()
     plotly_css = read_template(f"vendor/plotly-{PLOTLY_VERSION}.css")
     page = (

@@ -14,7 +14,8 @@ counter that it logged, on a straight line between two of its values and never b
 else as steps times the effective batch size; time else since the first record.
 
 Above a budget of rows the points of each run are thinned as ``reports.thinning`` says. 100M points
-of 1,000 runs take 8 CPU s and less than 0.4 GiB; a statement for each chart took 140 and 17.
+of 1,000 runs take 16 CPU s (13 s, reading beside) and less than 0.4 GiB; a statement for each chart
+took 140 and 17.
 """
 
 from __future__ import annotations

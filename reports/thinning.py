@@ -20,8 +20,8 @@ def m4(steps: Integers, values: Floats, buckets: int) -> Integers:
     if steps.size <= 4 * buckets:
         return np.arange(steps.size)
     width = (int(steps[-1]) - int(steps[0])) // buckets + 1
-    bucket = (steps - steps[0]) // width
-    first = np.flatnonzero(np.diff(bucket, prepend=-1))
+    edges = steps[0] + width * np.arange(buckets)
+    first = np.unique(np.searchsorted(steps, edges[edges <= steps[-1]]))  # empty buckets have none
     sizes = np.diff(first, append=steps.size)
     finite = np.isfinite(values)
     whole = bool(finite.all())
@@ -29,14 +29,16 @@ def m4(steps: Integers, values: Floats, buckets: int) -> Integers:
     for least, empty in ((np.minimum, np.inf), (np.maximum, -np.inf)):
         some = values if whole else np.where(finite, values, empty)
         ends = np.repeat(least.reduceat(some, first), sizes)
-        kept.append(_first_of_each(np.flatnonzero((values == ends) & finite), bucket))
+        held = values == ends
+        kept.append(_first_of_each(np.flatnonzero(held if whole else held & finite), first))
     if not whole:
-        kept.append(_first_of_each(np.flatnonzero(~finite), bucket))
+        kept.append(_first_of_each(np.flatnonzero(~finite), first))
     return np.unique(np.concatenate(kept))
 
 
-def _first_of_each(places: Integers, bucket: Integers) -> Integers:
-    return places[np.flatnonzero(np.diff(bucket[places], prepend=-1))]
+def _first_of_each(places: Integers, first: Integers) -> Integers:
+    bucket = np.searchsorted(first, places, side="right")
+    return places[np.flatnonzero(np.diff(bucket, prepend=-1))]
 
 
 def kept_steps(points: Mapping[str, Points], weights: Mapping[str, int], share: int) -> Integers:
