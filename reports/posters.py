@@ -177,23 +177,29 @@ def _draw_lines(picture: _Picture, spec: Json, trace: Json, drawn: _Vertices) ->
 
 def _draw_markers(picture: _Picture, trace: Json, drawn: _Vertices) -> None:
     kept = np.flatnonzero(drawn.inside)
-    if len(kept) > picture.budget / 2:
-        wanted = np.linspace(0, len(kept) - 1, picture.budget // 2)
-        kept = kept[np.unique(wanted.round().astype(int))]
     marker = trace["marker"]
     sizes = marker["size"] if isinstance(marker["size"], list | np.ndarray) else None
-    if sizes is None and marker["size"] < SMALLEST_SHAPE:
+    small = sizes is None and marker["size"] < SMALLEST_SHAPE
+    most = picture.budget // (2 if small else 4)  # a shape takes what two vertices do
+    if len(kept) > most:
+        wanted = np.linspace(0, len(kept) - 1, most)
+        kept = kept[np.unique(wanted.round().astype(int))]
+    if small:
         _draw_dots(picture, marker["size"], drawn, kept)
         return
     symbols = marker["symbol"]
     shapes: dict[tuple[int, bool], list[str]] = {}
+    last: dict[tuple[int, bool], tuple[int, int]] = {}  # where the outline before it began
     for i in kept[np.argsort(-drawn.depth[kept], kind="stable")].tolist():
         size = float(marker["size"] if sizes is None else sizes[i])
         symbol = symbols if isinstance(symbols, str) else symbols[i]
-        place = round(drawn.across[i]), round(drawn.down[i])
-        shape = _shape(symbol, *place, size / 2 * picture.unit)
+        x, y, outline = _shape(symbol, size / 2 * picture.unit)
+        x, y = round(drawn.across[i]) + x, round(drawn.down[i]) + y
         run = int(drawn.runs[i])
-        shapes.setdefault((run, symbol.endswith("-open")), []).append(shape)
+        one = run, symbol.endswith("-open")
+        from_x, from_y = last.get(one, (0, 0))
+        shapes.setdefault(one, []).append(f"m{_way(x - from_x, y - from_y)}{outline}")
+        last[one] = x, y
         picture.depths.setdefault(run, []).append(float(drawn.depth[i]))
     for (run, hollow), paths in shapes.items():
         kind = "hollow" if hollow else "mark"
@@ -207,20 +213,24 @@ def _draw_dots(picture: _Picture, size: float, drawn: _Vertices, kept: Any) -> N
         own = kept[drawn.runs[kept] == run]
         x, y = (np.rint(of[own]).astype(int) for of in (drawn.across, drawn.down))
         ways = zip(np.diff(x, prepend=0).tolist(), np.diff(y, prepend=0).tolist(), strict=True)
-        dots = "".join(f"m{dx} {dy}h0" for dx, dy in ways)
+        dots = "".join(f"m{_way(*way)}h0" for way in ways)
         path = f'<path class="line" stroke-width="{size}" d="{dots}"/>'
         picture.groups.setdefault(run, []).append(path)
         picture.depths.setdefault(run, []).append(float(np.mean(drawn.depth[own])))
 
 
-def _shape(symbol: str, x: int, y: int, radius: float) -> str:
-    """Return the outline of a marker as a path, as large as plotly's glyph of it."""
+def _way(x: int, y: int) -> str:
+    return f"{x} {y}".replace(" -", "-")
+
+
+def _shape(symbol: str, radius: float) -> tuple[int, int, str]:
+    """Return a marker's outline, as large as plotly's glyph of it, and where from the middle."""
     r = max(round(radius * GLYPHS[symbol.removesuffix("-open")]), 1)
     if symbol.startswith("diamond"):
-        return f"M{x} {y - r}l{r} {r} {-r} {r} {-r} {-r}z"
+        return 0, -r, f"l{r} {r}-{r} {r}-{r}-{r}z"
     if symbol.startswith("square"):
-        return f"M{x - r} {y - r}h{2 * r}v{2 * r}h{-2 * r}z"
-    return f"M{x - r} {y}a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0 {-2 * r} 0"
+        return -r, -r, f"h{2 * r}v{2 * r}h-{2 * r}z"
+    return -r, 0, f"a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0-{2 * r} 0z"
 
 
 def _draw_box(picture: _Picture) -> None:

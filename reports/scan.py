@@ -46,7 +46,7 @@ COUNTERS: Mapping[str, tuple[str, ...]] = {
 TOKENS_A_STEP = "total_batch_size"
 ELAPSED = "time since the first record"
 # 1,000 runs get 80 rows each: about 1 MB of the page.
-LEAST_ROWS, ROWS_A_RUN, MOST_ROWS = 16_000, 80, 80_000
+LEAST_ROWS, ROWS_A_RUN, MOST_ROWS = 12_000, 80, 80_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,11 +63,21 @@ function scattered(bytes, { n, rows, values, above, below }) {
   return all;
 }
 
+// The values, each from its row to the next one's.
+function held(bytes, { n, rows, values }) {
+  const some = column(bytes, values);
+  const all = new some.constructor(n);
+  const since = column(bytes, rows);
+  since.forEach((row, place) => all.fill(some[place], row, since[place + 1]));
+  return all;
+}
+
 function column(bytes, entry, table) {
   const { kind, n, at } = entry;
   if (kind === 'line') return straight(bytes, entry, table);
   if (kind === 'median') return runningMedian(entry, table);
   if (kind === 'sparse') return scattered(bytes, entry);
+  if (kind === 'held') return held(bytes, entry);
   if (kind === 'f8') return new Float64Array(unshuffled(bytes, at, n, 8));
   const values = summed(unshuffled(bytes, at, n, 4));
   return kind === 'f4' ? new Float32Array(values.buffer) : values;
@@ -76,9 +86,13 @@ function column(bytes, entry, table) {
 // What stands for itself comes before what follows from it.
 const follows = ({ kind }) => kind === 'line' || kind === 'median';
 
-function unpacked(bytes, columns) {
+function unpacked(bytes, columns, earlier) {
   const table = {};
-  for (const [name, entry] of Object.entries(columns)) if (!follows(entry)) table[name] = column(bytes, entry);
+  for (const [name, entry] of Object.entries(columns)) {
+    if (entry.kind === 'pick') {
+      table[name] = column(bytes, entry.rows).map((row) => earlier[entry.table][name][row]);
+    } else if (!follows(entry)) table[name] = column(bytes, entry);
+  }
   for (const [name, entry] of Object.entries(columns)) if (follows(entry)) table[name] = column(bytes, entry, table);
   return table;
 }
@@ -88,5 +102,7 @@ const mapValues = (object, change) =>
 
 async function decode(text, index) {
   const bytes = await gunzip(bytesOf(text));
-  return mapValues(index, (columns) => unpacked(bytes, columns));
+  const tables = {};
+  for (const [name, columns] of Object.entries(index)) tables[name] = unpacked(bytes, columns, tables);
+  return tables;
 }

@@ -121,6 +121,35 @@ def test_a_column_with_gaps_is_its_finite_values_and_their_rows():
     np.testing.assert_allclose(pack.decode(both)["u"]["b"], wide, rtol=1e-7)
 
 
+def test_a_value_that_holds_for_some_rows_is_stored_once_for_them():
+    """An accuracy between two evaluations, and the step of the first of them."""
+    accuracy = np.random.default_rng(4).normal(size=1_000)
+    alone = pack.pack({"t": pl.DataFrame({"a": accuracy})})
+    held = pl.DataFrame({"b": np.repeat(accuracy, 5), "since": np.repeat(np.arange(1_000), 5) * 7})
+    both = pack.pack({"t": pl.DataFrame({"a": accuracy}), "u": held})
+    back = pack.decode(both)["u"]
+
+    assert {entry["kind"] for entry in both.index["u"].values()} == {"held"}
+    assert len(both.blob) < len(alone.blob) + 150
+    np.testing.assert_allclose(back["b"], held["b"], rtol=1e-7)
+    np.testing.assert_array_equal(back["since"], held["since"])
+
+
+def test_steps_that_another_table_has_too_are_its_rows():
+    """Only where it has all of them, and each once."""
+    steps = np.cumsum(np.random.default_rng(5).integers(1, 99, 3_000))
+    every = pl.DataFrame({"run": np.repeat([0, 1, 2], 1_000), "step": steps})
+    some = every[::3]
+    odd = some.with_columns(pl.col("step") + pl.Series([0] * 999 + [10**6]))
+    packed = pack.pack({"a": every, "b": some, "c": odd, "d": pl.concat([every, every])})
+    kinds = {table: columns["step"]["kind"] for table, columns in packed.index.items()}
+    back = pack.decode(packed)
+
+    assert kinds == {"a": "i4", "b": "pick", "c": "i4", "d": "i4"}
+    for table, frame in {"a": every, "b": some, "c": odd}.items():
+        np.testing.assert_array_equal(back[table]["step"], frame["step"])
+
+
 @given(st.binary(max_size=200))
 def test_bytes_become_text_without_a_character_that_html_knows(content):
     """Thirteen bits are two characters; the number of bytes stands before them."""
