@@ -21,9 +21,9 @@ from etl.sources.reading import Facts
 class Book:
     """Every file, and what it holds, as the sync has it by now."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection, known: Mapping[str, Entry]) -> None:
         self.con = con
-        self.entries = ledger.entries(con)
+        self.entries = dict(known)
         self.stored = set(self.entries)
         self.touched: set[str] = set()
         self.held: dict[str, list[Holding]] = {}  # by path, sorted by own id and facts

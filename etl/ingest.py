@@ -47,6 +47,7 @@ class Ingest:
         con: duckdb.DuckDBPyConnection,
         project: Project,
         settings: Settings,
+        known: Mapping[str, ledger.Entry],
         *,
         strict: bool,
         step_key: str | None,
@@ -57,7 +58,7 @@ class Ingest:
         self.readers = sources.ALL
         self.told_anew = False  # another step key than the files were read with
         self.strict, self.progress = strict, progress
-        self.book = Book(con)
+        self.book = Book(con, known)
         self.quarantined = quarantine.paths(con)
         self.store = Store(con, project, settings, self.book)
         self.held: dict[str, list[Piece]] = defaultdict(list)  # by the files' own ids

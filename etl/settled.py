@@ -6,7 +6,7 @@ Polars, numpy and the readers take 0.4 s to import; a sync with nothing new does
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
@@ -36,12 +36,16 @@ def settled(
     settings: Settings,
     step_key: str | None,
     found: Sequence[Found],
+    *,
+    known: Mapping[str, ledger.Entry],
 ) -> Outcome | None:
-    """Return what there is to say of *found* if all of it is read, by the rules that hold now."""
+    """Return what there is to say of *found* if all of it is read, by the rules that hold now.
+
+    *known* is what the ledger says of every file.
+    """
     ((before, key),) = tables.rows(con, "select rules, step_key from store.meta")
     if before != rules(settings) or step_key not in (None, key):
         return None
-    known = ledger.entries(con)
     entries = map(known.get, ledger.labels(project, [file.name for file in found]))
     same = [e for e, f in zip(entries, found, strict=True) if e is not None and e.unchanged(f)]
     return Outcome(files=same) if len(same) == len(found) else None

@@ -98,18 +98,22 @@ def sync(
             places = [ledger.place(project, p) for p in {*given, *ledger.remembered(con)}]
             failed: list[OSError] = []
             found = discover.walk([*project.inbox_found(), *places], failed)
-            if not found and not failed and not ledger.entries(con):
+            known = ledger.entries(con)
+            if not found and not failed and not known:
                 _require_data(project, paths, step_key)
             tables.rows(con, "begin")
             ledger.remember(con, given)
             snapshot.sweep([project.parts, project.snapshots, project.quarantine])
             changed = quarantine.refresh(con, project, failed)
-            outcome = settled(con, project, settings, step_key, found)
+            outcome = settled(con, project, settings, step_key, found, known=known)
             if outcome is None:
                 from etl.ingest import Ingest  # with all readers: see etl.settled
 
                 work = Ingest(
-                    con, project, settings, strict=strict, step_key=step_key, progress=progress
+                    *(con, project, settings, known),
+                    strict=strict,
+                    step_key=step_key,
+                    progress=progress,
                 )
                 outcome = work.run(found)
             outcome.notes += [

@@ -268,8 +268,9 @@ def _numbers(data: Bytes, starts: Integers, sizes: Integers) -> tuple[Floats, Fl
     buffers = [None, pa.py_buffer(views), pa.py_buffer(data)]
     texts = pl.from_arrow(pa.Array.from_buffers(pa.string_view(), len(starts), buffers))
     found = cast("pl.Series", texts).cast(pl.Float64, strict=False)
-    plain &= found.is_not_null().to_numpy()
-    return found.fill_null(float("nan")).to_numpy() + 0.0, plain  # + 0.0: -0 is 0
+    if found.has_nulls():
+        plain &= found.is_not_null().to_numpy()
+    return found.to_numpy() + 0.0, plain  # missing is NaN; + 0.0: -0 is 0
 
 
 def _look_like_numbers(rows: Bytes, last: Bytes, sizes: Integers) -> Flags:
