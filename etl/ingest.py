@@ -280,10 +280,11 @@ class Ingest:
         before = {item.facts.run_id: item.run_id for item in held}
         self.claims = claims.claims(held, self.settings)
         self.runs, self.ambiguous = identity.resolve(self.claims)
-        readable = {p: ledger.place(self.project, p).exists() for p in {h.path for h in held}}
         for item in held:  # what cannot be read again stays where it is
-            if not readable[item.path] and item.facts.run_id not in self.held:
-                self.runs[item.facts.run_id] = before[item.facts.run_id]
+            own_id = item.facts.run_id
+            moves = own_id not in self.held and self.runs.get(own_id) != before[own_id]
+            if moves and not ledger.place(self.project, item.path).exists():
+                self.runs[own_id] = before[own_id]
         moved = {own: run for own, run in self.runs.items() if before.get(own, own) != run}
         self.book.assign(moved)
         kept = set(self.runs.values())
