@@ -14,7 +14,8 @@ from reports.load import Facts
 from reports.series import Rows
 
 COLUMNS = ("a", "b", "c", "d")
-SMALLEST, LARGEST = 4.0, 14.0
+SMALLEST, LARGEST, LARGEST_OF_MANY = 3.0, 13.0, 7.0
+MANY = 100  # evaluations, from which on large markers hide each other
 WIDE = spec.view((1.2, 1.2, 0.82), (1.42, -1.54, 0.72), (0, 0, -0.13), 1.25)
 NARROW = spec.view((1.05, 1.05, 0.9), (1.5, -1.6, 0.75), (0, 0, -0.1), 1.25)
 
@@ -67,21 +68,22 @@ def _sized(frame: pl.DataFrame, width: int) -> tuple[pl.DataFrame, tuple[tuple[s
     finite = frame.filter(known)["d"]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)  # type: ignore[arg-type]
     width_of = (value - low) / ((high - low) or 1.0)
-    size = SMALLEST + (LARGEST - SMALLEST) * width_of.sqrt()
+    largest = LARGEST if frame.height <= MANY else LARGEST_OF_MANY
+    size = SMALLEST + (largest - SMALLEST) * width_of.sqrt()
     sized = frame.select(*columns, "d", known.cast(pl.Int64).alias("known"), size.alias("size"))
     sized = sized.with_columns(
         pl.when(pl.col("known") == 1).then(pl.col("size")).otherwise(SMALLEST).alias("size")
     )
-    return sized, _legend(low, high) if len(finite) else ()
+    return sized, _legend(low, high, largest) if len(finite) else ()
 
 
-def _legend(low: float, high: float) -> tuple[tuple[str, float], ...]:
+def _legend(low: float, high: float, largest: float) -> tuple[tuple[str, float], ...]:
     if low == high:
-        return ((words.number(low), LARGEST),)
+        return ((words.number(low), largest),)
     values = [low, (low + high) / 2, high]
     shares = [math.sqrt((value - low) / (high - low)) for value in values]
     return tuple(
-        (words.number(float(f"{value:.3g}")), SMALLEST + (LARGEST - SMALLEST) * share)
+        (words.number(float(f"{value:.3g}")), SMALLEST + (largest - SMALLEST) * share)
         for value, share in zip(values, shares, strict=True)
     )
 
