@@ -1,8 +1,10 @@
 """The page's and the stills' colours, symbols and type, by name and theme. Data only.
 
-The stage colours were searched for: CIEDE2000 of at least 23 between any two under normal, protan,
-deutan and tritan vision, and a contrast of at least 3:1 on the card. A stage's colour never stands
-without its symbol. Viridis loses its dark end on dark and its light end on white.
+Colours that tell runs apart were searched for, and tests/reports/test_palette.py computes it anew:
+a contrast of at least 3:1 on the card, and between any two, under normal, protan, deutan and tritan
+vision, a distance in CAM02-UCS of at least 24 (the four stages), 19 (categories) and 13 (all
+stages; 1 is what can just be seen). A stage's colour never stands without its symbol. Viridis loses
+its dark end on dark and its light end on white.
 """
 
 from __future__ import annotations
@@ -53,8 +55,8 @@ STAGES: tuple[str, ...] = (
 )
 
 STAGE_COLOURS: Mapping[str, tuple[str, ...]] = {
-    "light": ("#a8203a", "#0fa3a0", "#3d35b8", "#a6930a", "#7a5b3e", "#5d6b7a", "#8d8a83"),
-    "dark": ("#f0596b", "#5cf0e6", "#7a74ff", "#f4e04d", "#c9a27c", "#a4b3c4", "#85827b"),
+    "light": ("#a8203a", "#0fa3a0", "#3d35b8", "#a6930a", "#9b6efa", "#4b0d36", "#737370"),
+    "dark": ("#f0596b", "#5cf0e6", "#7a74ff", "#f4e04d", "#8d5a0f", "#786b8f", "#aeaeac"),
 }
 
 # gl3d draws markers as glyphs of a font: these exist in every font; "x" draws an empty box.
@@ -110,24 +112,24 @@ RAMP_STEPS = 24  # how finely a still in the page shows a scale
 
 CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "light": (
-        "#3d35b8",
-        "#c75000",
-        "#0b8a87",
-        "#a8203a",
-        "#8d7c00",
-        "#6b7280",
-        "#8c2d8c",
-        "#2e7d32",
+        "#5c04ff",
+        "#ed5b10",
+        "#6d977a",
+        "#a41103",
+        "#4d2a6f",
+        "#a883ca",
+        "#601f30",
+        "#7f5774",
     ),
     "dark": (
-        "#8a80ff",
-        "#ff9d4d",
-        "#5cf0e6",
-        "#f0596b",
-        "#f4e04d",
-        "#9aa4b2",
-        "#e38bff",
-        "#7fd98a",
+        "#b696fa",
+        "#de9113",
+        "#45b997",
+        "#e9f27e",
+        "#8f1df1",
+        "#a4fded",
+        "#8d5c2e",
+        "#497380",
     ),
 }
 

@@ -46,7 +46,7 @@ def all_charts(
         *surface(facts, axes, found, curves),
         parallel(facts, axes, found),
         landscape(facts, axes, speeds),
-        performance(facts, steady, machine, history),
+        performance(facts, found, steady, machine, history),
         benchmarks(facts, axes, marks),
         evaluations(facts, found),
         scaling(facts, found, evaluated(facts.catalog, axes)),

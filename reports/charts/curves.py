@@ -20,7 +20,7 @@ def curves(
 ) -> Chart:
     """Return the chart; *rows* tells, by loss, how much of what was logged is in *history*."""
     losses = {metric.name: metric for metric in axes.losses if metric.name in rows}
-    stages = _stages(facts, rows)
+    stages = plane.stages(facts, rows)
     across, along = plane.along()
     height = plane.axis(
         by("loss", {name: metric.label for name, metric in losses.items()}),
@@ -53,12 +53,6 @@ def curves(
         shown=tuple(Shown("history", (loss,), ("loss", loss), column=loss) for loss in losses),
         counts=_counts(rows),
     )
-
-
-def _stages(facts: Facts, rows: Mapping[str, Rows]) -> list[int]:
-    """Return the stages of the runs that have any loss, in their order."""
-    drawn = {run for r in rows.values() for run in r.frame["run"].unique().to_list()}
-    return sorted({theme.stage_index(facts.runs[run].stage) for run in drawn})
 
 
 def _trace(stage: int, along: Json, losses: Mapping[str, Metric]) -> Json:

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from reports import words
+from reports import theme, words
 from reports.axes import Metric
 from reports.charts import plane, spec
 from reports.charts.spec import Absent, Chart, Json, Note, Option, Shown, by, col, of_run
 from reports.load import Facts
+from reports.results import Results
 from reports.series import Rows
 
 
 def performance(
     facts: Facts,
+    found: Results,
     speeds: Mapping[Metric, Rows],
     machine: Mapping[Metric, Rows],
     history: pl.DataFrame,
@@ -31,6 +33,7 @@ def performance(
     step = spec.line("step", col("step"), "int")
     clock = spec.line("after", col("time"), "g", "s")
     when = {name: clock if name in timed else step for name in tables}
+    stages = plane.stages(facts, rows)
     height = plane.axis(
         by("metric", {metric.name: metric.label for metric in rows}),
         by("metric", {metric.name: metric.unit_words for metric in rows}),
@@ -40,21 +43,25 @@ def performance(
         kind="plane",
         section="performance",
         title="Throughput and machine",
-        subtitle="along training; what the machine measured of itself along the clock",
+        subtitle="along training, the machine along the clock; a panel for each stage",
         summary=_summary(list(rows)),
         tables={"history": history}
         | {m.name: _table(m, r) for m, r in rows.items() if m in machine},
-        traces=(_trace(by("metric", tables), by("metric", at), by("metric", when), list(rows)),)
-        if rows
-        else (),
+        traces=tuple(
+            _trace(stage, by("metric", tables), by("metric", at), by("metric", when), list(rows))
+            for stage in stages
+        ),
         layout={
-            "columns": 1,
+            "columns": 2,
             "logged": plane.logged(
                 "metric", {m.name: r for m, r in rows.items() if m not in machine}
             ),
-            "panels": [plane.panel("all", "", by("metric", x), height)] if rows else [],
+            "panels": [
+                plane.panel(theme.STAGES[stage], theme.STAGES[stage], by("metric", x), height)
+                for stage in stages
+            ],
         },
-        colour="stage",
+        colour=plane.own_colour(found),
         options=(Option("metric", "Metric", tuple((m.name, m.label) for m in rows)),),
         notes=(
             *(_note(metric, r, timed=metric in machine) for metric, r in rows.items()),
@@ -74,12 +81,13 @@ def _table(metric: Metric, rows: Rows) -> pl.DataFrame:
     return rows.frame.select("run", "line", "time", pl.col("value").alias(metric.name))
 
 
-def _trace(table: Json, along: Json, when: Json, metrics: Sequence[Metric]) -> Json:
+def _trace(stage: int, table: Json, along: Json, when: Json, metrics: Sequence[Metric]) -> Json:
     names = {metric.name: metric.label for metric in metrics}
     units = {metric.name: metric.unit_words for metric in metrics}
     value = by("metric", {name: col(name) for name in names})
     return {
-        "panel": "all",
+        "panel": theme.STAGES[stage],
+        "stage": stage,
         "table": table,
         "rows": "line",
         "role": "data",
@@ -132,4 +140,6 @@ def _summary(metrics: Sequence[Metric]) -> str:
     if not metrics:
         return "Neither throughput nor the machine was measured."
     named = words.listed([metric.titled for metric in metrics])
-    return f"A line for each run along training, of {named}, one at a time."
+    return (
+        f"A line for each run along training, in a panel for each stage, of {named}, one at a time."
+    )

@@ -22,7 +22,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reports import theme
 from reports.charts.spec import Json, Note, by, col
+from reports.load import Facts
 from reports.results import Results
 from reports.series import Rows
 
@@ -57,6 +59,12 @@ def along() -> tuple[Json, Json]:
 def logged(option: str, rows: Mapping[str, Rows]) -> Json:
     """Return what the page needs to say of how much of each metric it holds."""
     return by(option, {name: {"metric": name, "thinned": r.thinned} for name, r in rows.items()})
+
+
+def stages(facts: Facts, rows: Mapping[Any, Rows]) -> list[int]:
+    """Return the stages of the runs that have any of *rows*, in their order."""
+    drawn = {run for r in rows.values() for run in r.frame["run"].unique().to_list()}
+    return sorted({theme.stage_index(facts.runs[run].stage) for run in drawn})
 
 
 def own_colour(found: Results) -> str:

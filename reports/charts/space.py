@@ -23,7 +23,7 @@ ROLES = ("depth", "dim", "batch")
 SMALLEST, LARGEST = 5.0, 15.0
 MANY = 200  # runs, from which on what stands beside the data must stand back
 STRIDE = 0.06  # of an axis, between neighbours
-WIDE = spec.view((1.2, 1.2, 0.82), (1.3, -1.52, 0.72), (0, 0, -0.12), 1.25)
+WIDE = spec.view((1.6, 1.35, 0.8), (1.25, -1.72, 0.72), (0.04, 0, -0.14), 1.6)
 NARROW = spec.view((1.05, 1.05, 0.85), (1.42, -1.64, 0.75), (0, 0, -0.1), 1.25)
 
 _SCHEMA = {

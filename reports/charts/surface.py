@@ -25,6 +25,7 @@ LEAST = 3  # different values of a setting: two would be no surface
 MOST_KEYS = 4
 RUNGS = 24
 POINTS = 160  # of a line
+AIR = 0.16  # of the height: the names at the lines' ends stand above the ticks of the floor
 ROLES = ("lr", "depth", "dim", "batch", "params")
 WIDE = spec.view((1.7, 1.2, 0.8), (1.05, -1.75, 0.72), (0.05, 0, -0.2), 2.0)
 NARROW = spec.view((1.15, 1.0, 0.9), (1.15, -1.65, 0.75), (0, 0, -0.08), 1.2)
@@ -80,9 +81,9 @@ def _chart(facts: Facts, found: Results, metric: Metric, frame: pl.DataFrame, sp
     stage = theme.STAGES[span.stage]
     heights = lines["loss"]
     z = (
-        spec.logarithmic(f"{metric.titled}, log", heights, metric.label)
+        spec.logarithmic(f"{metric.titled}, log", heights, metric.label, AIR)
         if lines.filter(pl.col("loss") <= 0).is_empty()
-        else spec.linear(metric.titled, spec.span(heights), metric.label)
+        else spec.linear(metric.titled, spec.span(heights, AIR), metric.label)
     )
     steps = spec.span(lines["step"].cast(pl.Float64), 0.02)
     return Chart(

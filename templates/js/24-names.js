@@ -80,7 +80,7 @@ function namesBeside(panel, ends, chosen) {
     const touches = taken.some((box) => Math.abs(box.y - place[1]) < NAME_HEIGHT && left < box.right && left + wide > box.left);
     if (touches && !is) continue;
     taken.push({ y: place[1], left, right: left + wide });
-    words.push(svgElement('text', { x: left, y: place[1] + 4, class: is ? 'name chosen' : chosen.length ? 'name faded' : 'name' }, isolated(name)));
+    words.push(svgElement('text', { x: left, y: place[1] - 5, class: is ? 'name chosen' : chosen.length ? 'name faded' : 'name' }, isolated(name)));
   }
   return words;
 }

@@ -19,6 +19,7 @@ async function main() {
     listenToOptions(chart);
     listenToButtons(chart);
     listenToSave(chart);
+    listenToRows(chart);
   }
   listenToScenes();
   document.body.append(sceneTip);
