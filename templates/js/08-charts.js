@@ -78,6 +78,7 @@ async function work(chart) {
 function freshen(chart, need) {
   if (need) needs.get(chart).add(need);
   if (!atlas.webgl || !window.Plotly || !near.has(chart) || queued.has(chart) || !needs.get(chart).size) return;
+  if (playing && scenes.has(chart.key) && !inView(plotOf(chart))) return; // until it is, or stands still
   queued.add(chart);
   pending += 1;
   queue = queue.then(nextFrame).then(async () => {

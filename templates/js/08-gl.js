@@ -75,6 +75,19 @@ function updateColours(chart) {
   redrawScene(chart);
 }
 
+// After each picture plotly draws a second one, of what would be pointed at where, and reads it back;
+// it also asks whether a buffer is there. All that waits for the GPU, 9 of 10 ms of a frame in software;
+// nobody points at what moves.
+function setPointable(chart, is) {
+  const { gl, objects } = glOf(chart).glplot;
+  if (is) for (const name of ['readPixels', 'isBuffer']) delete gl[name]; // the context's own come back
+  else Object.assign(gl, { readPixels() {}, isBuffer: Boolean });
+  for (const object of objects) {
+    if (is) delete object.drawPick;
+    else object.drawPick = null;
+  }
+}
+
 // Only the traces of what is pointed at or pinned.
 function updateLit(chart) {
   const scene = scenes.get(chart.key);

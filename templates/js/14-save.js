@@ -152,6 +152,7 @@ function listenToSave(chart) {
       Object.assign(item, { type: 'button', disabled: ending !== 'csv' && !atlas.drawn[chart.key] });
       item.addEventListener('click', async () => {
         popup().hidePopover();
+        setPlaying(false); // a picture is read back
         try {
           download(await SAVES[ending](chart), chart, ending);
         } catch (problem) {
