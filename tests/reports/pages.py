@@ -38,4 +38,5 @@ def settle(tab):
 def search(tab, query):
     """Type *query* into the filter and wait for the charts."""
     tab.fill("#filter", query)
+    wait(tab, f"__runatlas.state.query === {query!r}")
     settle(tab)
