@@ -17,7 +17,10 @@ function setPlaying(plays) {
   if (plays) {
     if (state.at === null || state.at >= 1) change({ at: 0 });
     requestAnimationFrame(tick);
-  } else freshenAll('rows'); // whole lines again
+  } else {
+    freshenAll('rows'); // whole lines again
+    showOpenRows();
+  }
 }
 
 // The next frame is asked for when the last one is drawn, however long that took.

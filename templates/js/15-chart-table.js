@@ -97,5 +97,9 @@ function listenToRows(chart) {
     if (!openTables.delete(chart.key)) openTables.add(chart.key);
     showRows(chart);
   });
-  listen(['shown', 'options', 'x', 'at'], () => openTables.has(chart.key) && !playing && showRows(chart));
+}
+
+// While training plays nobody reads on; they are told when it stops.
+function showOpenRows() {
+  for (const chart of report.charts) if (openTables.has(chart.key) && !playing) showRows(chart);
 }

@@ -21,6 +21,7 @@ async function main() {
     listenToSave(chart);
     listenToRows(chart);
   }
+  listen(['shown', 'options', 'x', 'at'], showOpenRows);
   listenToScenes();
   document.body.append(sceneTip);
   showLegends();

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pages import open_page, search, wait
+from pages import open_page, search, settle, wait
 
 AMOUNT = r"""key => [...document.querySelectorAll(`#rows-${key} caption`)]
   .map((one) => Number(one.textContent.match(/[\d,]+ rows?/)[0].replace(/\D/g, '')))
@@ -63,6 +63,21 @@ def test_an_open_table_follows_the_filter(tab):
     assert {row[1] for row in tab.evaluate(CELLS, "curves")} == {"sft"}
     search(tab, "")
     _close(tab, "curves")
+
+
+def test_an_open_table_is_of_where_the_playing_stopped(tab):
+    """It waits while training plays, and then says what the chart shows."""
+    _open(tab, "trajectory")
+    whole = tab.evaluate(AMOUNT, "trajectory")
+    tab.click("#play")
+    wait(tab, "__runatlas.state.at > 0.1")
+    tab.click("#play")
+    settle(tab)
+
+    rows = tab.evaluate(AMOUNT, "trajectory")
+    assert 0 < rows < whole
+    assert rows == tab.evaluate("__runatlas.drawn.trajectory")
+    _close(tab, "trajectory")
 
 
 def test_without_webgl_the_scenes_have_their_tables(playwright, chromium, mini):
