@@ -40,3 +40,36 @@ def search(tab, query):
     tab.fill("#filter", query)
     wait(tab, f"__runatlas.state.query === {query!r}")
     settle(tab)
+
+
+def traces(tab, chart):
+    """Return the chart's traces as lists, with NaN as None."""
+    return tab.evaluate(
+        """key => document.getElementById('plot-' + key).data.map(t => ({
+            x: Array.from(t.x, v => Number.isNaN(v) ? null : v),
+            y: Array.from(t.y, v => Number.isNaN(v) ? null : v),
+            z: Array.from(t.z, v => Number.isNaN(v) ? null : v),
+            mode: t.mode, symbol: t.marker && t.marker.symbol,
+            size: t.marker && Array.from(t.marker.size.length ? t.marker.size : [t.marker.size]),
+            colour: (t.line && t.line.color) || (t.marker && t.marker.color)}))""",
+        chart,
+    )
+
+
+def said(tab, chart):
+    """Return what the hover says of each vertex of the trace that holds the chart's data."""
+    return tab.evaluate(
+        "key => __runatlas.hoverTexts(key, __runatlas.report.charts.find(c => c.key === key)"
+        ".traces.findIndex(t => t.role === 'data'))",
+        chart,
+    )
+
+
+def data(tab, chart):
+    """Return the trace of the chart that holds its data."""
+    place = tab.evaluate(
+        "key => __runatlas.report.charts.find(c => c.key === key)"
+        ".traces.findIndex(t => t.role === 'data')",
+        chart,
+    )
+    return traces(tab, chart)[place]
