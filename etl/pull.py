@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from urllib.parse import urlsplit
 
 from etl import catalog, errors, lock
 from etl import project as projects
-from etl.errors import RunatlasError
+from etl.errors import RunatlasError, leave
 from etl.pulling import folder
 from etl.pulling.connect import connected, secrets
 from etl.pulling.server import Server
@@ -192,8 +191,5 @@ def _seconds(text: str) -> float:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
     # a request that is never answered keeps the client's own end waiting: nothing is left to do
-    os._exit(code)
+    leave(main())

@@ -27,7 +27,7 @@ from etl import (
     tables,
 )
 from etl import project as projects
-from etl.errors import NoDataError, RunatlasError, UsageError, was_stopped
+from etl.errors import NoDataError, RunatlasError, UsageError, leave, was_stopped
 from etl.project import Project
 from etl.settled import Outcome, settled
 
@@ -82,12 +82,7 @@ def sync(
         LockedError: another process works on the project.
         IncompleteError: something was rejected and the sync is strict.
     """
-    for path in paths:
-        if not path.exists():
-            raise UsageError(
-                "no such file or folder", where=str(path), done="nothing was changed",
-                fix="check the path",
-            )  # fmt: skip
+    _require_paths(paths)
     settings = projects.settings(project)
     if not project.database.exists():
         _require_data(project, paths, step_key)
@@ -122,10 +117,7 @@ def sync(
                 if not path.exists()
             ]
             lines = settings.console_lines
-            identity = None if changed or outcome.changed else freeze.current(con, project, lines)
-            if identity is None:
-                same = outcome.same - ({"quarantine"} if changed else set())
-                identity = freeze.take(con, project, now, same, lines).snapshot
+            identity = _snapshot(con, project, now, outcome, lines, requarantined=changed)
             tables.rows(con, "commit")
             # after the commit: a kill in between leaves an old pointer, which the next sync moves
             snapshot.point_to(project, identity)
@@ -133,6 +125,33 @@ def sync(
             return _result(con, project, identity, outcome)
         finally:
             con.close()
+
+
+def _require_paths(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if not path.exists():
+            raise UsageError(
+                "no such file or folder", where=str(path), done="nothing was changed",
+                fix="check the path",
+            )  # fmt: skip
+
+
+def _snapshot(
+    con: duckdb.DuckDBPyConnection,
+    project: Project,
+    now: datetime,
+    outcome: Outcome,
+    lines: int,
+    *,
+    requarantined: bool,
+) -> str:
+    """Return the id of the snapshot that the tables come to, taken anew unless nothing changed."""
+    if not (requarantined or outcome.changed):
+        current = freeze.current(con, project, lines)
+        if current is not None:
+            return current
+    same = outcome.same - ({"quarantine"} if requarantined else set())
+    return freeze.take(con, project, now, same, lines).snapshot
 
 
 def _require_data(project: Project, paths: Sequence[Path], step_key: str | None) -> None:
@@ -313,8 +332,5 @@ if __name__ == "__main__":
     # numpy's threads for matrices cost 60 ms to start; what a sync makes are frames, in no rings
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(100_000)
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
     # not sys.exit: DuckDB 2.0 prints a list of leaked instances when the interpreter is torn down
-    os._exit(code)
+    leave(main())

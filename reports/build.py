@@ -23,7 +23,7 @@ if __name__ == "__main__":  # before what takes half of a small build: importing
     gc.set_threshold(100_000)  # there is little in rings
 
 from etl import snapshot
-from etl.errors import BUG, DONE, NoDataError, RunatlasError, UsageError
+from etl.errors import BUG, DONE, NoDataError, RunatlasError, UsageError, leave
 from etl.project import Project, data_dir, locate, with_snapshots
 from reports import index
 from reports.changed import PREVIOUS
@@ -194,8 +194,5 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
     # not sys.exit: to tear down what was imported takes 0.1 s
-    os._exit(code)
+    leave(main())

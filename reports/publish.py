@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
 import traceback
@@ -19,7 +18,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from etl.errors import BUG, DONE, INCOMPLETE, NoDataError, RunatlasError
+from etl.errors import BUG, DONE, INCOMPLETE, NoDataError, RunatlasError, leave
 from etl.project import Project, data_dir
 from reports.boards import packing, server
 from reports.boards.outbox import Outbox, Outcome, sound
@@ -252,8 +251,5 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
     # a request that is never answered keeps the client's own end waiting: nothing is left to do
-    os._exit(code)
+    leave(main())
