@@ -38,10 +38,7 @@ def curves(
         layout={
             "columns": 2,
             "logged": plane.logged("loss", rows),
-            "panels": [
-                plane.panel(theme.STAGES[stage], theme.STAGES[stage], across, height)
-                for stage in stages
-            ],
+            "panels": plane.stage_panels(stages, across, height),
         },
         colour=plane.own_colour(found),
         options=(

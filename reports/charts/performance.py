@@ -56,10 +56,7 @@ def performance(
             "logged": plane.logged(
                 "metric", {m.name: r for m, r in rows.items() if m not in machine}
             ),
-            "panels": [
-                plane.panel(theme.STAGES[stage], theme.STAGES[stage], by("metric", x), height)
-                for stage in stages
-            ],
+            "panels": plane.stage_panels(stages, by("metric", x), height),
         },
         colour=plane.own_colour(found),
         options=(Option("metric", "Metric", tuple((m.name, m.label) for m in rows)),),

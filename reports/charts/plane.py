@@ -51,6 +51,11 @@ def panel(key: str, title: str, x: Json, y: Json, lines: Sequence[Json] = ()) ->
     return {"key": key, "title": title, "x": x, "y": y, "lines": list(lines)}
 
 
+def stage_panels(stages: Sequence[int], x: Json, y: Json) -> list[Json]:
+    """Return a panel for each of *stages*, with axes of one kind."""
+    return [panel(theme.STAGES[stage], theme.STAGES[stage], x, y) for stage in stages]
+
+
 def along() -> tuple[Json, Json]:
     """Return the x axis that the reader chooses for the whole page, and the column it shows."""
     return by("axis", X_AXES), by("axis", {name: col(name) for name in X_AXES})

@@ -66,12 +66,7 @@ def scaling(facts: Facts, found: Results, metrics: Sequence[Metric]) -> Chart:
         summary=_summary(frame),
         tables={"scaling": frame} | {f"law{s}": _lines(laws, s, columns) for s in stages},
         traces=tuple(t for stage in stages for t in _traces(stage, y, metrics)),
-        layout={
-            "columns": 2,
-            "panels": [
-                plane.panel(theme.STAGES[s], theme.STAGES[s], across, height) for s in stages
-            ],
-        },
+        layout={"columns": 2, "panels": plane.stage_panels(stages, across, height)},
         colour=plane.own_colour(found),
         options=(Option("loss", "Loss", tuple((m.name, m.name) for m in metrics)),),
         notes=tuple(_notes(laws, stages, metrics)),

@@ -1,17 +1,23 @@
 // Declared lines -> what is said beside the pointer, made of elements, never of markup.
 
 function shownAs(value, form) {
-  if (value === undefined || value === null || value === '') return MISSING;
-  if (form === 'text') return clipped(String(value));
-  return Number.isNaN(value) ? MISSING : number(value, form);
+  if (value === undefined || value === null || value === '' || Number.isNaN(value)) return MISSING;
+  return form === 'text' ? clipped(String(value)) : number(value, form);
 }
+
+// What a trace declares to be said of its rows, as [label, reference, form, unit].
+function hoverLines(chart, trace) {
+  const options = choicesOf(chart);
+  return trace.hover.map((line) => resolved(line, options));
+}
+
+const saidAt = ([, reference, form], table, row) => shownAs(pick(reference, { table, rows: [row] })[0], form);
 
 // The declared lines at one row, as [label, words].
 function hoverWordsAt(chart, trace, table, row) {
-  const options = optionsOf(chart);
-  return trace.hover.map((line) => {
-    const [label, reference, form, unit] = resolved(line, options);
-    const text = shownAs(pick(reference, { table, rows: [row] })[0], form);
+  return hoverLines(chart, trace).map((line) => {
+    const [label, , , unit] = line;
+    const text = saidAt(line, table, row);
     return [label, unit && text !== MISSING ? `${text} ${unit}` : text];
   });
 }

@@ -7,6 +7,12 @@ function element(tag, className, ...children) {
   return made;
 }
 
+function linkTo(run) {
+  const link = element('a', '', element('bdi', '', clipped(report.runs.name[run])));
+  link.href = `#run-${run}`;
+  return link;
+}
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 function symbol(name, className = '') {

@@ -83,11 +83,9 @@ function clearTicks() {
 function chip(label, run, clear) {
   const made = element('span', 'pinned', label);
   if (run >= 0) {
-    const link = element('a', '', element('bdi', '', clipped(report.runs.name[run])));
-    link.href = `#run-${run}`;
     const dot = element('i', 'swatch');
     dot.style.background = colouring(state.colour || 'stage').colours[run];
-    made.append(dot, link);
+    made.append(dot, linkTo(run));
   }
   const remove = element('button', '', '×');
   remove.type = 'button';

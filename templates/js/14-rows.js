@@ -10,7 +10,7 @@ function quotedCell(value) {
 const inert = (name) => (/^[=+\-@\t\r]/.test(name) ? `'${name}` : name);
 
 function tablesOf(chart) {
-  const options = chart.kind === 'scene' ? optionsOf(chart) : planeOptions(chart);
+  const options = choicesOf(chart);
   const names = chart.traces.filter(({ role }) => role === 'data').map((trace) => resolved(trace.table, options));
   return [...new Set(names)];
 }

@@ -6,14 +6,16 @@ const openTables = new Set();
 
 // What of each trace is drawn, as [trace, table, rows].
 function drawnRows(chart) {
-  const data = ({ trace }) => trace.role === 'data' && trace.hover;
+  const options = choicesOf(chart);
+  const isData = ({ role }) => role === 'data';
   if (chart.kind === 'scene') {
-    const options = optionsOf(chart);
-    const of = chart.traces.map((trace) => ({ trace, ...resolveTrace(trace, options, []).at }));
-    return of.filter(data).map(({ trace, table, rows: some }) => [trace, table, some.filter((row) => row >= 0)]);
+    return chart.traces.filter(isData).map((trace) => {
+      const { table, rows: some } = resolveTrace(trace, options, []).at;
+      return [trace, table, some.filter((row) => row >= 0)];
+    });
   }
   return chart.layout.panels.flatMap((panel) =>
-    seriesOf(chart, panel, planeOptions(chart)).filter(data).map((one) => {
+    seriesOf(chart, panel, options).filter(({ trace }) => isData(trace)).map((one) => {
       const spans = one.pieces.filter(({ run }) => isShown(run)).map((piece) => played(piece, one));
       return [one.trace, one.table, spans.flatMap(({ from, to }) => one.rows.slice(from, to))];
     }),
@@ -21,14 +23,11 @@ function drawnRows(chart) {
 }
 
 // The labelled lines of a hover: a column each.
-function hoverColumns(chart, trace) {
-  const options = chart.kind === 'scene' ? optionsOf(chart) : planeOptions(chart);
-  return trace.hover.map((line) => resolved(line, options)).filter(([label]) => label);
-}
+const hoverColumns = (chart, trace) => hoverLines(chart, trace).filter(([label]) => label);
 
 function rowCells(columns, table, row) {
-  return columns.map(([, reference, form]) => {
-    const cell = element('td', '', shownAs(pick(reference, { table, rows: [row] })[0], form));
+  return columns.map((line) => {
+    const cell = element('td', '', saidAt(line, table, row));
     if (cell.textContent === MISSING) Object.assign(cell, { className: 'none', textContent: '–', title: MISSING });
     return cell;
   });
@@ -41,9 +40,7 @@ const headOf = (label, unit) => {
 };
 
 function runHead(run) {
-  const link = element('a', '', element('bdi', '', clipped(report.runs.name[run])));
-  link.href = `#run-${run}`;
-  const head = element('th', '', link);
+  const head = element('th', '', linkTo(run));
   head.scope = 'row';
   return head;
 }

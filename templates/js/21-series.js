@@ -3,6 +3,7 @@
 
 const PLANES = report.charts.filter(({ kind }) => kind === 'plane');
 const planeOptions = (chart) => ({ ...state.options[chart.key], axis: state.x });
+const choicesOf = (chart) => (chart.kind === 'scene' ? optionsOf(chart) : planeOptions(chart));
 
 // What was worked out of a table, by what it is; worked out anew when what it depends on changes.
 const workings = new WeakMap();

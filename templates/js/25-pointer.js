@@ -44,16 +44,7 @@ const tip = element('div', 'tip');
 tip.hidden = true;
 tip.setAttribute('aria-hidden', 'true');
 
-// The lines of a specification's hover, at one row.
-function hoverWords({ chart }, { one, row }) {
-  const options = planeOptions(chart);
-  return one.trace.hover.map((line) => {
-    const [label, reference, form, unit] = resolved(line, options);
-    const [value] = pick(reference, { table: one.table, rows: [one.rows[row]] });
-    const text = value === '' || value === null || Number.isNaN(value) ? MISSING : form === 'text' ? clipped(String(value)) : number(value, form);
-    return { label, text: unit && text !== MISSING ? `${text} ${unit}` : text };
-  });
-}
+const hoverWords = ({ chart }, { one, row }) => hoverWordsAt(chart, one.trace, one.table, one.rows[row]);
 
 function tipRow(panel, near, colours) {
   const swatch = element('i');
@@ -67,7 +58,7 @@ function tipRow(panel, near, colours) {
 function showTip(panel, near) {
   const { colours } = colourOf(panel.chart);
   const [first] = near;
-  const lines = hoverWords(panel, first).map(({ label, text }) => element('p', '', ...(label ? [element('span', '', label), element('b', '', text)] : [text])));
+  const lines = hoverWords(panel, first).map(([label, text]) => element('p', '', ...(label ? [element('span', '', label), element('b', '', text)] : [text])));
   const name = element('p', 'tip-name', element('bdi', '', clipped(report.runs.name[first.run])));
   const others = near.slice(1, MOST_LISTED).filter(({ far }) => far < NEAR * 2);
   const more = others.length ? [element('div', 'tip-others', ...others.map((one) => tipRow(panel, one, colours)))] : [];

@@ -6,7 +6,7 @@ spoken.setAttribute('aria-live', 'polite');
 const KEYS_SAY = 'Left and right go along a run, up and down to the run above or below, enter pins it, plus and minus zoom, escape shows all.';
 
 function say(panel) {
-  const words = hoverWords(panel, panel.cursor).map(({ label, text }) => (label ? `${label} ${text}` : text));
+  const words = hoverWords(panel, panel.cursor).map(([label, text]) => (label ? `${label} ${text}` : text));
   spoken.textContent = `${clipped(report.runs.name[panel.cursor.run])}: ${words.join(', ')}`;
 }
 

@@ -24,9 +24,7 @@ const finePrint = (text) => element('p', 'fine', text);
 const orDash = (it, form) => (it === null || it === undefined || it === '' ? '–' : number(it, form));
 
 function runLink(run) {
-  const link = element('a', '', bdi(clipped(report.runs.name[run])));
-  link.href = `#run-${run}`;
-  return element('span', 'kin', symbol(report.runs.symbol[run], `stage-${report.runs.stage[run]}`), link, ` ${report.stages.names[report.runs.stage[run]]}`);
+  return element('span', 'kin', symbol(report.runs.symbol[run], `stage-${report.runs.stage[run]}`), linkTo(run), ` ${report.stages.names[report.runs.stage[run]]}`);
 }
 
 function definitions(pairs) {
