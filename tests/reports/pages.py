@@ -1,8 +1,27 @@
-"""What a test does with a page in the browser: open it, wait for it, type into it."""
+"""What a test does with a page: unpack it, open it in the browser, wait for it, type into it."""
 
 from __future__ import annotations
 
+import gzip
+import re
 import time
+
+import numpy as np
+
+PACKED = re.compile(rb'(<script type="application/octet-stream"[^>]*>)([^<]*)')
+ALPHABET = [code for code in range(33, 127) if chr(code) not in "&<>"]
+
+
+def unpacked(page):
+    """Return the bytes of a page with what is packed in it as it is when unpacked."""
+    return PACKED.sub(lambda found: found[1] + _bytes_of(found[2]), page)
+
+
+def _bytes_of(text):
+    digits = np.searchsorted(ALPHABET, np.frombuffer(text, np.uint8)).astype(int)
+    high, low, *groups = digits[::2] * len(ALPHABET) + digits[1::2]
+    bits = np.array(groups)[:, None] >> np.arange(12, -1, -1) & 1
+    return gzip.decompress(np.packbits(bits.astype(np.uint8))[: high * 8_192 + low].tobytes())
 
 
 def open_page(context, path, *, script=True):
