@@ -57,13 +57,22 @@ def connected(
     told: dict[str, str | None] = {**_environment(scratch, timeout_sec), **(environment or {})}
     if base_url:
         told["WANDB_BASE_URL"] = base_url  # for what else of the client asks a server
-    before = {name: os.environ.get(name) for name in told}
-    _set(told)
+    with telling(told):
+        try:
+            yield _api(wandb, base_url, timeout_sec, undone)
+        finally:
+            with suppress(AnswerError):  # its service may have died, or hang in a request
+                within(5.0, wandb.teardown)
+
+
+@contextmanager
+def telling(environment: Mapping[str, str | None]) -> Iterator[None]:
+    """Let the client find these in its environment until the block ends; None takes a name out."""
+    before = {name: os.environ.get(name) for name in environment}
+    _set(environment)
     try:
-        yield _api(wandb, base_url, timeout_sec, undone)
+        yield
     finally:
-        with suppress(AnswerError):  # its service may have died, or hang in a request
-            within(5.0, wandb.teardown)
         _set(before)
 
 

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from etl.pulling.connect import AnswerError, within
+from etl.pulling.connect import AnswerError, telling, within
 from reports.boards import wandb_media
 from reports.boards.package import MANIFEST, Package
 from reports.boards.server import Server, ask
@@ -168,24 +168,29 @@ class WandbBoard:
         return None
 
     def _files_differing(self, place: str, package: Package, folder: Path) -> list[str]:
-        """Download the artifact and return those of the package's files that are not in it."""
+        """Download the artifact and return those of the package's files that are not in it.
+
+        With the session's cache the client gives what it has itself just sent, and asks nobody.
+        Its skip_cache has threads of 0.31.0 write one file in the place of another (wandb/wandb
+        #12383). So the cache is an empty one.
+        """
         session, name = self._reached(), f"{place}/{ARTIFACT}:{package.snapshot}"
         try:
             artifact = session.ask(lambda: session.api.artifact(name, type="snapshot"))
-            # skip_cache: else the client gives what it has itself just sent, and asks nobody
-            given = within(
-                session.patience(_size(package)),
-                lambda: Path(artifact.download(str(folder / "files"), skip_cache=True)),
-            )
+            with telling({"WANDB_CACHE_DIR": str(folder / "cache")}):
+                given = within(
+                    session.patience(_size(package)),
+                    lambda: Path(artifact.download(str(folder / "files"))),
+                )
         except AnswerError as problem:
             if type(problem.__cause__).__name__ in ("CommError", "ValueError"):
                 ask(self.where(), session.timeout_sec)  # or it went away
                 return ["the artifact"]
             raise
         return [
-            name
+            f"{name} ({why})"
             for name in _files(package)
-            if not (given / name).is_file() or _sha256(given / name) != _sha256(package.path(name))
+            if (why := _difference(given / name, package.path(name)))
         ]
 
 
@@ -209,6 +214,16 @@ def _config(package: Package) -> dict[str, Any]:
         "sources": dict(board.sources),
         "versions": dict(board.versions),
     }
+
+
+def _difference(given: Path, sent: Path) -> str | None:
+    """Return how the file that a server gave is not the one that it was sent, if so."""
+    if not given.is_file():
+        return "not there"
+    size, wanted = given.stat().st_size, sent.stat().st_size
+    if size != wanted:
+        return f"{size} of {wanted} bytes"
+    return None if _sha256(given) == _sha256(sent) else "other bytes"
 
 
 def _sha256(path: Path) -> str:

@@ -212,7 +212,7 @@ def test_a_file_that_the_server_changed_is_noticed(published, backend):
             receipt = board.push(published.package)
             backend.uploads[path] = whole[:-1] + b" "
 
-            assert board.read_back(receipt, published.package) == ["runs.jsonl"]
+            assert board.read_back(receipt, published.package) == ["runs.jsonl (other bytes)"]
         finally:
             backend.uploads[path] = whole
             board.close()
