@@ -162,7 +162,7 @@ def _draw_lines(picture: _Picture, spec: Json, trace: Json, drawn: _Vertices) ->
         picture.depths.setdefault(run, []).append(float(np.mean(drawn.depth[kept])))
     # plotly's width is in a pixel of the screen's finest, which a line of 2 shows as about 1.2
     width = f"{max(1.0, trace['line']['width'] * 0.55):.3g}"
-    faint = f' opacity="{trace["opacity"]}"' if trace.get("opacity", 1) < 1 else ""
+    faint = f' stroke-opacity="{trace["opacity"]}"' if trace.get("opacity", 1) < 1 else ""
     for run, lines in paths.items():
         line = f'<path class="line" stroke-width="{width}"{faint} d="{"".join(lines)}"'
         if "colour" in spec:
@@ -214,7 +214,7 @@ def _draw_dots(picture: _Picture, size: float, drawn: _Vertices, kept: Any) -> N
         x, y = (np.rint(of[own]).astype(int) for of in (drawn.across, drawn.down))
         ways = zip(np.diff(x, prepend=0).tolist(), np.diff(y, prepend=0).tolist(), strict=True)
         dots = "".join(f"m{_way(*way)}h0" for way in ways)
-        path = f'<path class="line" stroke-width="{size}" d="{dots}"/>'
+        path = f'<path class="line dots" stroke-width="{size}" d="{dots}"/>'
         picture.groups.setdefault(run, []).append(path)
         picture.depths.setdefault(run, []).append(float(np.mean(drawn.depth[own])))
 

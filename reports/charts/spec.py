@@ -12,8 +12,9 @@ traces and the layout, where plotly would have a value there may stand instead:
 A trace is a dict with ``plotly``, and ``table``, ``rows`` (how the rows become vertices: line,
 shadow, stems, points or ends), ``role`` (data is counted; a mark stands beside it), and at will
 ``foot`` (z of the floor), ``colour`` (line or marker: what takes the colour), ``hover``,
-``labels``, ``only`` and ``within`` (a column and the limits that an end must keep). A mark that
-touches the data hovers like it, or the pointer would lose what it has just lit up.
+``labels``, ``only``, ``smooth`` (a long one is drawn with fewer vertices on the page) and
+``within`` (a column and the limits that an end must keep). A mark that touches the data hovers like
+it, or the pointer would lose what it has just lit up.
 """
 
 from __future__ import annotations

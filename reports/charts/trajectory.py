@@ -90,11 +90,13 @@ def _traces(
     shared = {"table": table, "rows": "line", "role": "mark"}
     hover = _hover(losses, axes)
     shadow = 2 if runs <= MANY else 0.7
+    smooth = by("line", {"median": True, "raw": False})
     return [
         {
             **shared,
             "rows": "shadow",
             "foot": floor,
+            "smooth": smooth,
             "plotly": {**quiet, "line": {"color": ink("shadow"), "width": shadow}},
         },
         {  # what was logged: bold, or thin behind its running median
@@ -111,6 +113,7 @@ def _traces(
         },
         {
             **shared,
+            "smooth": smooth,
             "colour": "line",
             "hover": hover,
             "plotly": {

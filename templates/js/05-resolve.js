@@ -97,6 +97,12 @@ function wantedRuns(trace) {
 }
 
 const PLAYED_VERTICES = 2000; // what software WebGL draws in a frame of less than 0.1 s
+const SMOOTH_VERTICES = 4000; // are enough for what has no corners
+
+function strideOf(trace, table, options) {
+  const most = playing ? PLAYED_VERTICES : resolved(trace.smooth, options) ? SMOOTH_VERTICES : Infinity;
+  return Math.max(1, Math.ceil(table.run.length / most));
+}
 
 // While training plays only what moves is drawn: neither shadows nor what stands behind.
 const isStill = (trace, plotly) => trace.rows === 'shadow' || plotly.opacity < 1;
@@ -105,8 +111,7 @@ function resolveTrace(trace, options, colours) {
   const table = tables[resolved(trace.table, options)];
   const fixed = resolved(trace.plotly, options);
   const within = playing && isStill(trace, fixed) ? () => false : limitOf(resolved(trace.within, options), table);
-  const stride = playing ? Math.ceil(table.run.length / PLAYED_VERTICES) : 1;
-  const at = { table, rows: vertices(trace.rows, table, wantedRuns(trace), within, stride) };
+  const at = { table, rows: vertices(trace.rows, table, wantedRuns(trace), within, strideOf(trace, table, options)) };
   const plotly = resolved(trace.plotly, options, at);
   plotly.z = onFloor(trace, plotly.z);
   if (trace.colour) plotly[trace.colour] = { ...plotly[trace.colour], color: vertexColours(at, colours) };

@@ -49,6 +49,7 @@ function sayDrawn(chart) {
 // The labels follow the camera; a scene that had lost its context has another glplot.
 function followScene(chart) {
   const { glplot } = glOf(chart);
+  setPointable(chart);
   if (glplot.followed) return placeLabels(chart);
   glplot.followed = true;
   const render = glplot.onrender;
@@ -62,23 +63,36 @@ function followScene(chart) {
   return redrawScene(chart);
 }
 
-async function work(chart) {
-  const wanted = needs.get(chart);
-  needs.set(chart, new Set());
-  if (wanted.has('draw')) {
-    await draw(chart);
-    return;
-  }
+// What plotly need not be asked for is done at once.
+function retouch(chart, wanted) {
   if (wanted.has('rows')) updateRows(chart);
   if (wanted.has('colours')) updateColours(chart);
   else if (wanted.has('lit') && !wanted.has('rows')) updateLit(chart);
 }
 
-// One at a time; what is out of view waits until it comes near.
+async function work(chart) {
+  const wanted = needs.get(chart);
+  needs.set(chart, new Set());
+  if (wanted.has('draw')) await draw(chart);
+  else retouch(chart, wanted);
+}
+
+// What is in view now; the others one at a time, and what is far waits until it comes near.
 function freshen(chart, need) {
-  if (need) needs.get(chart).add(need);
-  if (!atlas.webgl || !window.Plotly || !near.has(chart) || queued.has(chart) || !needs.get(chart).size) return;
-  if (playing && scenes.has(chart.key) && !inView(plotOf(chart))) return; // until it is, or stands still
+  const wanted = needs.get(chart);
+  if (need) wanted.add(need);
+  if (!atlas.webgl || !window.Plotly || !near.has(chart) || queued.has(chart) || !wanted.size) return;
+  const visible = inView(plotOf(chart));
+  if (playing && scenes.has(chart.key) && !visible) return; // until it is, or stands still
+  if (visible && !wanted.has('draw')) {
+    needs.set(chart, new Set());
+    try {
+      retouch(chart, wanted);
+    } catch (problem) {
+      complain(problem);
+    }
+    return;
+  }
   queued.add(chart);
   pending += 1;
   queue = queue.then(nextFrame).then(async () => {

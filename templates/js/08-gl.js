@@ -54,7 +54,10 @@ function updateTrace(chart, place, plotly) {
   });
 }
 
-const redrawScene = (chart) => glOf(chart).glplot.redraw();
+function redrawScene(chart) {
+  setPointable(chart);
+  glOf(chart).glplot.redraw();
+}
 
 function updateRows(chart) {
   const scene = scenes.get(chart.key);
@@ -76,16 +79,37 @@ function updateColours(chart) {
 }
 
 // After each picture plotly draws a second one, of what would be pointed at where, and reads it back;
-// it also asks whether a buffer is there. All that waits for the GPU, 9 of 10 ms of a frame in software;
-// nobody points at what moves.
-function setPointable(chart, is) {
+// it also asks whether a buffer is there. All that waits for the GPU, half the time of a frame in
+// software. So it is done where a pointer is, while nothing moves.
+let pointedChart = null;
+let turning = false; // a button is down: the camera follows the pointer
+
+const isPointable = (chart) => chart === pointedChart && !playing && !turning;
+
+// The objects of a scene are made anew when it is drawn, and by some changes.
+function setPointable(chart) {
   const { gl, objects } = glOf(chart).glplot;
+  const is = isPointable(chart);
   if (is) for (const name of ['readPixels', 'isBuffer']) delete gl[name]; // the context's own come back
   else Object.assign(gl, { readPixels() {}, isBuffer: Boolean });
   for (const object of objects) {
     if (is) delete object.drawPick;
     else object.drawPick = null;
   }
+}
+
+// The pointer is over this scene, or over none; plotly asks what it is at right after this.
+function pointerIsOver(chart, turns = false) {
+  if (chart === pointedChart && turns === turning) return;
+  const before = pointedChart;
+  pointedChart = chart;
+  turning = turns;
+  if (before && before !== chart) setPointable(before);
+  if (!chart) return;
+  setPointable(chart);
+  if (!isPointable(chart)) return;
+  glOf(chart).glplot.update(); // both pictures are due
+  glOf(chart).glplot.redraw();
 }
 
 // Only the traces of what is pointed at or pinned.

@@ -27,10 +27,16 @@ function listenToScene(chart, plot) {
     hideSceneTip();
     highlight(-1);
   };
-  plot.addEventListener('pointermove', (event) => {
+  const over = (event) => {
     pointer = event;
-  }, true);
-  plot.addEventListener('pointerleave', leave);
+    pointerIsOver(chart, event.buttons > 0);
+  };
+  // before plotly's own: it listens to what a mouse does, which comes after
+  for (const name of ['pointerenter', 'pointermove', 'pointerup']) plot.addEventListener(name, over, true);
+  plot.addEventListener('pointerleave', () => {
+    leave();
+    pointerIsOver(null);
+  });
   plot.on('plotly_hover', (event) => {
     const found = rowAt(chart, event);
     if (!found || !found.trace.hover) return;

@@ -12,7 +12,6 @@ function setPlaying(plays) {
   lastTick = performance.now();
   const button = byId('play');
   button.setAttribute('aria-pressed', String(plays));
-  for (const chart of SCENES) if (scenes.has(chart.key)) setPointable(chart, !plays);
   button.title = plays ? 'Stop (p)' : 'Play training along the steps (p)';
   if (plays) {
     if (state.at === null || state.at >= 1) change({ at: 0 });

@@ -8,7 +8,7 @@ function sheetHead(run) {
   const title = element('h2', '', bdi(report.runs.name[run].slice(0, LONGEST_NAME * 3)));
   title.id = 'sheet-title';
   const state = element('p', 'status', symbol(report.runs.symbol[run], `stage-${stage}`), report.runs.status[run]);
-  const actions = element('div', 'actions', pinButton(run), sheetButton('Show the run in the table', 'To the table', () => showRow(run)));
+  const actions = element('div', 'actions', pinButton(run), baselineButton(run), sheetButton('Show the run in the table', 'To the table', () => showRow(run)));
   const close = sheetButton('Close', '×', () => sheet.close());
   close.className = 'quiet close';
   return element('header', '', close, state, title, actions);
@@ -22,16 +22,28 @@ function sheetButton(label, text, act) {
   return button;
 }
 
-function pinButton(run) {
-  const pinned = state.pins.includes(run);
-  const button = sheetButton(pinned ? 'Unpin the run' : 'Pin the run', pinned ? 'Unpin' : 'Pin', () => {
-    pin(run); // which changes the state at once
-    const next = pinButton(run);
+// A button that does one thing or undoes it, and says which.
+function sheetSwitch(isOn, act, [label, text], [undoes, undoText]) {
+  const is = isOn();
+  const button = sheetButton(is ? undoes : label, is ? undoText : text, () => {
+    act(); // which changes the state at once
+    const next = sheetSwitch(isOn, act, [label, text], [undoes, undoText]);
     button.replaceWith(next);
     next.focus();
   });
   return button;
 }
+
+const pinButton = (run) =>
+  sheetSwitch(() => state.pins.includes(run), () => pin(run), ['Pin the run', 'Pin'], ['Unpin the run', 'Unpin']);
+
+const baselineButton = (run) =>
+  sheetSwitch(
+    () => state.baseline === run,
+    () => setBaseline(run),
+    ['Compare all with this run', 'Make it the baseline'],
+    ['Compare with this run no longer', 'Baseline no longer'],
+  );
 
 function showRow(run) {
   sheet.close();

@@ -31,14 +31,14 @@ async function main() {
   tables = await decode(byId('data').textContent, report.index);
   startPlanes();
   startParallel();
-  atlas.webgl = hasWebGL();
+  await nextFrame(); // what can be read is on the screen before plotly takes half a second
+  await loadPlotly();
+  atlas.webgl = hasWebGL(); // not earlier: a context waits for the GPU, which still paints the page
   if (!atlas.webgl) {
     document.documentElement.classList.add('no-webgl');
     atlas.ready = true;
     return;
   }
-  await nextFrame(); // what can be read is on the screen before plotly takes half a second
-  await loadPlotly();
   watchScenes();
   listenToWidth();
 }

@@ -141,6 +141,18 @@ def test_parent_and_child_lead_to_each_other(sheet):
     assert sheet.evaluate("document.activeElement.closest('tr').id") == "run-1"
 
 
+def test_a_run_is_pinned_and_made_the_baseline_from_its_section(sheet):
+    """Where a narrow screen has no room for the tools in the table; each button undoes itself."""
+    opened(sheet, 1)
+    for does, undoes, is_on in (
+        ("Pin", "Unpin", "__runatlas.state.pins.includes(1)"),
+        ("Make it the baseline", "Baseline no longer", "__runatlas.state.baseline === 1"),
+    ):
+        for name, wanted in ((does, True), (undoes, False)):
+            sheet.locator("#sheet .actions").get_by_text(name, exact=True).click()
+            assert sheet.evaluate(is_on) == wanted
+
+
 def test_a_setting_is_found_among_many(sheet):
     """The search keeps the rows that hold what was typed."""
     opened(sheet, 0)
