@@ -293,7 +293,8 @@ def _draw_axis(picture: _Picture, axis: int, far: Sequence[float]) -> None:
             f'<text class="tick" {place} dy=".35em" text-anchor="{side}">{escape(text)}</text>'
         )
     title = _plain(spec["title"]["text"])
-    x, y = across.mean() + out[0] * 46 * unit, down.mean() + out[1] * 42 * unit
+    beside = across.min() if axis == 2 else across.mean()  # its ticks lean out as the edge does
+    x, y = beside + out[0] * 42 * unit, down.mean() + out[1] * 42 * unit
     turned = f' transform="rotate(-90 {x:.0f} {y:.0f})"' if axis == 2 else ""
     anchor = "middle" if axis == 2 else side
     at = f'x="{x:.0f}" y="{y:.0f}"'

@@ -83,27 +83,41 @@ function updateColours(chart) {
 // software. So it is done where a pointer is, while nothing moves.
 let pointedChart = null;
 let turning = false; // a button is down: the camera follows the pointer
+let readChart = null; // whose second picture is that of the first
+let whenRead = null;
 
 const isPointable = (chart) => chart === pointedChart && !playing && !turning;
+const isRead = (chart) => chart === readChart;
 
 // The objects of a scene are made anew when it is drawn, and by some changes.
 function setPointable(chart) {
   const { gl, objects } = glOf(chart).glplot;
   const is = isPointable(chart);
-  if (is) for (const name of ['readPixels', 'isBuffer']) delete gl[name]; // the context's own come back
-  else Object.assign(gl, { readPixels() {}, isBuffer: Boolean });
+  if (!is) {
+    Object.assign(gl, { readPixels() {}, isBuffer: Boolean });
+    if (isRead(chart)) readChart = null;
+  } else if (Object.hasOwn(gl, 'isBuffer')) {
+    delete gl.isBuffer; // the context's own come back
+    gl.readPixels = (...place) => {
+      delete gl.readPixels;
+      gl.readPixels(...place);
+      readChart = chart;
+      whenRead();
+    };
+  }
   for (const object of objects) {
     if (is) delete object.drawPick;
     else object.drawPick = null;
   }
 }
 
-// The pointer is over this scene, or over none; plotly asks what it is at right after this.
-function pointerIsOver(chart, turns = false) {
+// The pointer is over this scene, or over none. What it is at is known when `then` is called.
+function pointerIsOver(chart, turns = false, then = null) {
   if (chart === pointedChart && turns === turning) return;
   const before = pointedChart;
   pointedChart = chart;
   turning = turns;
+  whenRead = then;
   if (before && before !== chart) setPointable(before);
   if (!chart) return;
   setPointable(chart);

@@ -27,19 +27,29 @@ function listenToScene(chart, plot) {
     hideSceneTip();
     highlight(-1);
   };
+  let early = null; // what came before it was known what is where
+  const again = () => {
+    if (early) early.target.dispatchEvent(new MouseEvent(early.type, early));
+    early = null;
+  };
   const over = (event) => {
     pointer = event;
-    pointerIsOver(chart, event.buttons > 0);
+    pointerIsOver(chart, event.buttons > 0, again);
   };
-  // before plotly's own: it listens to what a mouse does, which comes after
   for (const name of ['pointerenter', 'pointermove', 'pointerup']) plot.addEventListener(name, over, true);
   plot.addEventListener('pointerleave', () => {
     leave();
+    early = null;
     pointerIsOver(null);
   });
+  plot.addEventListener('mousemove', (event) => {
+    if (isRead(chart) || event.buttons) return;
+    early = event;
+    event.stopPropagation();
+  }, true);
   plot.on('plotly_hover', (event) => {
     const found = rowAt(chart, event);
-    if (!found || !found.trace.hover) return;
+    if (!found || !found.trace.hover || !isRead(chart)) return;
     under = found.run;
     highlight(under);
     showSceneTip(chart, found.trace, found.at, found.row, pointer);

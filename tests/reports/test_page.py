@@ -216,6 +216,28 @@ def test_the_mouse_over_a_marker_shows_its_numbers_and_marks_its_row(tab, sql):
     assert tab.evaluate("__runatlas.state.pins") == [run]
 
 
+def test_the_pointer_finds_what_is_there_when_the_camera_has_moved_without_it(tab):
+    """What stood at a place before is not what is pointed at, and what stands there now is."""
+    tab.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
+    looks = []
+    for look in ("top", "first"):
+        tab.mouse.move(1, 1)
+        tab.locator(f"#chart-space [data-look={look}]").dispatch_event("click")
+        wait(tab, "__runatlas.idle")
+        wait(tab, "!document.querySelector('.tip:not([hidden])')", 5)
+        tab.wait_for_timeout(500)  # plotly turns the camera in a frame of its own
+        x, y = tab.evaluate(WHERE, ["space", 1, 3])
+        tab.mouse.move(x, y)
+        tab.mouse.move(x + 1, y)
+        wait(tab, "document.querySelector('.tip:not([hidden])')", 10)
+        run = tab.evaluate("__runatlas.tables.space.run[3]")
+        wait(tab, f"__runatlas.state.highlight === {run}", 10)
+        looks.append((round(x), round(y)))
+    tab.mouse.move(1, 1)
+
+    assert looks[0] != looks[1]
+
+
 def test_a_filter_may_take_away_what_the_pointer_is_over(tab):
     """The scene goes on without it, and has it again when the filter is gone."""
     tab.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
