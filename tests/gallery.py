@@ -22,6 +22,8 @@ SAMPLE = ROOT / "data" / "sample"
 PICTURE = ROOT / "data" / "report.jpg"
 REAL = ("nanochat", "nanochat_published_runs.csv", "wandb_runs_table")
 TALL = 16_000  # pixels: all of the page is in view, so all of it is drawn
+ALL_DRAWN = "window.__runatlas?.ready && __runatlas.idle"
+FIRST_DRAWN = "performance.getEntriesByName('first-3d').length && __runatlas.idle"
 VIEWS = {  # name: width, theme
     "light": (1400, "light"),
     "dark": (1400, "dark"),
@@ -93,8 +95,9 @@ def _open(browser: Any, page: Path, width: int, theme: str, height: int = TALL) 
     )
     tab = context.new_page()
     tab.goto(f"file://{page}")
+    until = ALL_DRAWN if height == TALL else FIRST_DRAWN
     for _ in range(900):
-        if tab.evaluate("() => Boolean(window.__runatlas?.ready && __runatlas.idle)"):
+        if tab.evaluate(f"() => Boolean({until})"):
             break
         time.sleep(0.1)
     time.sleep(1)  # the last frame of a scene in software

@@ -97,11 +97,14 @@ function wantedRuns(trace) {
 }
 
 const PLAYED_VERTICES = 2000; // what software WebGL draws in a frame of less than 0.1 s
-const SMOOTH_VERTICES = 4000; // are enough for what has no corners
+const SMOOTH_VERTICES = 2500; // are enough for what has no corners,
+const LEAST_OF_A_LINE = 24; // and these for each run
 
 function strideOf(trace, table, options) {
-  const most = playing ? PLAYED_VERTICES : resolved(trace.smooth, options) ? SMOOTH_VERTICES : Infinity;
-  return Math.max(1, Math.ceil(table.run.length / most));
+  const { length } = table.run;
+  if (playing) return Math.ceil(length / PLAYED_VERTICES);
+  if (!resolved(trace.smooth, options)) return 1;
+  return Math.max(1, Math.min(Math.ceil(length / SMOOTH_VERTICES), Math.floor(length / RUNS / LEAST_OF_A_LINE)));
 }
 
 // While training plays only what moves is drawn: neither shadows nor what stands behind.

@@ -52,7 +52,7 @@ DRAWN = """
     await frame(); // the first comes before the picture
     for (const plot of document.querySelectorAll('.js-plotly-plot')) {
       const { gl } = plot._fullLayout.scene._scene.glplot;
-      const { readPixels } = Object.getPrototypeOf(gl); // the page's own is shut while nobody points
+      const { readPixels } = Object.getPrototypeOf(gl); // the page has shut its own
       readPixels.call(gl, 0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
     }
   };"""
