@@ -56,7 +56,9 @@ DRAWN = """
       readPixels.call(gl, 0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
     }
   };"""
-REACT = f"""async () => {{{DRAWN}""" + """
+REACT = (
+    f"""async () => {{{DRAWN}"""
+    + """
   const began = performance.now();
   for (const plot of document.querySelectorAll('.js-plotly-plot')) {
     const places = ({ x, y, z }) => ({ x: x?.slice(), y: y?.slice(), z: z?.slice() });
@@ -68,13 +70,17 @@ REACT = f"""async () => {{{DRAWN}""" + """
   await drawn();
   return performance.now() - began;
 }"""
-CHANGE = f"""async (patch) => {{{DRAWN}""" + """
+)
+CHANGE = (
+    f"""async (patch) => {{{DRAWN}"""
+    + """
   const began = performance.now();
   __runatlas.change(patch);
   do await frame(); while (!__runatlas.idle);
   await drawn();
   return performance.now() - began;
 }"""
+)
 PLAY = """async () => {
   const frame = () => new Promise(requestAnimationFrame);
   document.getElementById('play').click();
