@@ -46,19 +46,17 @@ Plotly.newPlot('plot', [{type: 'scatter3d', mode: 'markers', x: s, y: s, z: s}],
 MARK = "performance.getEntriesByName('first-3d').length"
 # A frame that was asked for is not one that was drawn: reading a pixel waits for the GPU.
 DRAWN = """
-  const frame = () => new Promise(requestAnimationFrame);
-  const drawn = async () => {
-    await frame();
-    await frame(); // the first comes before the picture
-    for (const plot of document.querySelectorAll('.js-plotly-plot')) {
-      const { gl } = plot._fullLayout.scene._scene.glplot;
-      const { readPixels } = Object.getPrototypeOf(gl); // the page has shut its own
-      readPixels.call(gl, 0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
-    }
-  };"""
-REACT = (
-    f"""async () => {{{DRAWN}"""
-    + """
+globalThis.frame = () => new Promise(requestAnimationFrame);
+globalThis.drawn = async () => {
+  await frame();
+  await frame(); // the first comes before the picture
+  for (const plot of document.querySelectorAll('.js-plotly-plot')) {
+    const { gl } = plot._fullLayout.scene._scene.glplot;
+    const { readPixels } = Object.getPrototypeOf(gl); // the page has shut its own
+    readPixels.call(gl, 0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+  }
+};"""
+REACT = """async () => {
   const began = performance.now();
   for (const plot of document.querySelectorAll('.js-plotly-plot')) {
     const places = ({ x, y, z }) => ({ x: x?.slice(), y: y?.slice(), z: z?.slice() });
@@ -70,19 +68,14 @@ REACT = (
   await drawn();
   return performance.now() - began;
 }"""
-)
-CHANGE = (
-    f"""async (patch) => {{{DRAWN}"""
-    + """
+CHANGE = """async (patch) => {
   const began = performance.now();
   __runatlas.change(patch);
   do await frame(); while (!__runatlas.idle);
   await drawn();
   return performance.now() - began;
 }"""
-)
 PLAY = """async () => {
-  const frame = () => new Promise(requestAnimationFrame);
   document.getElementById('play').click();
   for (let i = 0; i < 5; i++) await frame();
   const seen = new Set();
@@ -145,6 +138,7 @@ def browser() -> Iterator[Any]:
 def opened(chromium: Any, path: Path, condition: str) -> Any:
     """Return the page of *path* where *condition* holds."""
     tab = chromium.new_page(viewport={"width": 1300, "height": 900})
+    tab.add_init_script(DRAWN)
     tab.goto(f"file://{path}")
     end = time.monotonic() + 120
     while not tab.evaluate(f"() => Boolean({condition})"):
