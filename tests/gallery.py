@@ -124,7 +124,7 @@ def _print(tab: Any, out: Path, name: str) -> None:
 
 
 def _picture(browser: Any, page: Path) -> None:
-    tab = _open(browser, page, 1280, "light", 1150)
+    tab = _open(browser, page, 1280, "light", 1400)
     tab.screenshot(path=PICTURE, type="jpeg", quality=82)
     tab.context.close()
 
