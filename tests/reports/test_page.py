@@ -222,13 +222,14 @@ def test_the_pointer_finds_what_is_there_when_the_camera_has_moved_without_it(ta
     looks = []
     for look in ("top", "first"):
         tab.mouse.move(1, 1)
+        where = f"({WHERE})(['space', 1, 3])[0]"
+        tab.evaluate(f"() => {{ window.stood = {where}; }}")
         tab.locator(f"#chart-space [data-look={look}]").dispatch_event("click")
-        wait(tab, "__runatlas.idle")
-        wait(tab, "!document.querySelector('.tip:not([hidden])')", 5)
-        tab.wait_for_timeout(500)  # plotly turns the camera in a frame of its own
+        wait(tab, f"{where} !== window.stood", 10)  # plotly turns it in a frame of its own
+        wait(tab, "__runatlas.idle && !document.querySelector('.tip:not([hidden])')", 10)
         x, y = tab.evaluate(WHERE, ["space", 1, 3])
-        tab.mouse.move(x, y)
-        tab.mouse.move(x + 1, y)
+        tab.mouse.move(x - 40, y - 40)
+        tab.mouse.move(x, y, steps=8)
         wait(tab, "document.querySelector('.tip:not([hidden])')", 10)
         run = tab.evaluate("__runatlas.tables.space.run[3]")
         wait(tab, f"__runatlas.state.highlight === {run}", 10)
