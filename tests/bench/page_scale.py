@@ -7,8 +7,8 @@ Extremes are looked for in the page's own tables, against the snapshot's summary
 Measured: 0.99 MB in 1.2 s for 4 runs of 2k steps, of which 0.55 s are imports (DuckDB, Polars,
 numpy, jinja) and 0.15 compiling templates; 1.40 MB in 2.1 s for 50 of 20k; 2.60 MB in 18 s for
 1,000 of 100k, of which 13 are reading and thinning. Of the first two shapes the first 3D picture
-comes after 1.1 to 1.3 times the peer's; a recolouring takes 0.4 to 0.6 of a react, a filter 0.5, a frame
-of the playback 90 and 70 ms.
+comes after 1.1 to 1.3 times the peer's; a recolouring takes 0.4 to 0.6 of a react, a filter 0.5,
+a frame of the playback 70 to 90 ms.
 """
 
 from __future__ import annotations
