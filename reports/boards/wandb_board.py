@@ -11,7 +11,6 @@ and the same content the same version.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from dataclasses import replace
 from functools import partial
@@ -20,7 +19,7 @@ from typing import Any
 
 from etl.pulling.connect import AnswerError, telling, within
 from reports.boards import wandb_media
-from reports.boards.package import MANIFEST, Package
+from reports.boards.package import MANIFEST, Package, sha256_of
 from reports.boards.server import Server, ask
 from reports.boards.target import Receipt, project_of
 from reports.boards.wandb_runs import missing_runs, push_runs
@@ -223,9 +222,4 @@ def _difference(given: Path, sent: Path) -> str | None:
     size, wanted = given.stat().st_size, sent.stat().st_size
     if size != wanted:
         return f"{size} of {wanted} bytes"
-    return None if _sha256(given) == _sha256(sent) else "other bytes"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return None if sha256_of(given) == sha256_of(sent) else "other bytes"

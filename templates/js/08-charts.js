@@ -63,18 +63,16 @@ function followScene(chart) {
   return redrawScene(chart);
 }
 
-// What plotly need not be asked for is done at once.
-function retouch(chart, wanted) {
-  if (wanted.has('rows')) updateRows(chart);
-  if (wanted.has('colours')) updateColours(chart);
-  else if (wanted.has('lit') && !wanted.has('rows')) updateLit(chart);
-}
-
 async function work(chart) {
   const wanted = needs.get(chart);
   needs.set(chart, new Set());
-  if (wanted.has('draw')) await draw(chart);
-  else retouch(chart, wanted);
+  if (wanted.has('draw')) {
+    await draw(chart);
+    return;
+  }
+  if (wanted.has('rows')) updateRows(chart);
+  if (wanted.has('colours')) updateColours(chart);
+  else if (wanted.has('lit') && !wanted.has('rows')) updateLit(chart);
 }
 
 // What is in view now; the others one at a time, and what is far waits until it comes near.
@@ -85,12 +83,7 @@ function freshen(chart, need) {
   const visible = inView(plotOf(chart));
   if (playing && scenes.has(chart.key) && !visible) return; // until it is, or stands still
   if (visible && !wanted.has('draw')) {
-    needs.set(chart, new Set());
-    try {
-      retouch(chart, wanted);
-    } catch (problem) {
-      complain(problem);
-    }
+    work(chart).catch(complain); // nothing of it waits
     return;
   }
   queued.add(chart);
