@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from etl.errors import RunatlasError
+from etl.pulling.connect import telling
 from reports.boards.server import Server, bundle
 from reports.boards.target import PushError, UnreachableError
 
@@ -28,7 +29,7 @@ class Session:
         self.server, self.where = server, where
         self.entity = server.entity
         self._client: Any = None
-        self._before: dict[str, str | None] = {}
+        self._told: ExitStack | None = None  # what this process was told of the server
         self._other: Any = None  # the client of a program that uses us as a library
 
     def open(self, project: str) -> Any:
@@ -56,18 +57,14 @@ class Session:
 
             context.set_weave_client_global(self._other)
             self._client = None
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        self._before = {}
+        if self._told is not None:
+            self._told.close()
+            self._told = None
 
     def _enter(self) -> None:
-        if not self._before:
-            ours = _environment(self.server)
-            self._before = {name: os.environ.get(name) for name in ours}
-            os.environ.update(ours)
+        if self._told is None:
+            self._told = ExitStack()  # it ends in close()
+            self._told.enter_context(telling(_environment(self.server)))
             # read when weave is imported: a program that uses us may have done that before
             from weave.telemetry.trace_sentry import global_trace_sentry  # noqa: PLC0415
 

@@ -8,9 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from reports import publish
 
@@ -54,6 +56,14 @@ class Publisher:
             **environment,
         }
         (folder / "home").mkdir()
+
+    @contextmanager
+    def told(self):
+        """Until the block ends this process's environment says of the server what ours does."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            yield
 
     @property
     def arguments(self):

@@ -119,9 +119,7 @@ def pushed(publisher, patience, timeout_sec=5.0):
     """Push an outbox as the command does, with a patience of the test's own."""
     from datetime import UTC, datetime
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in publisher.environment.items():
-            patch.setenv(name, value)
+    with publisher.told():
         board = WandbBoard(servers.configured(publisher.environment), patience)
         return Outbox(publisher.outbox).push(board, datetime.now(UTC), lambda _: None, timeout_sec)
 
@@ -129,21 +127,20 @@ def pushed(publisher, patience, timeout_sec=5.0):
 @pytest.mark.slow
 def test_files_that_are_read_back_side_by_side_are_not_taken_for_one_another(tmp_path, outbox):
     """However often threads are switched, each file is found as it was sent."""
-    with serving() as server, pytest.MonkeyPatch.context() as patch:
+    with serving() as server:
         publisher = Publisher(tmp_path, outbox, server)
-        for name, value in publisher.environment.items():
-            patch.setenv(name, value)
         board = WandbBoard(servers.configured(publisher.environment), Patience())
         (package,) = Outbox(publisher.outbox).waiting(board)
-        board.reach(5.0)
-        receipt = board.push(package)
         before = sys.getswitchinterval()
-        sys.setswitchinterval(1e-6)
-        try:
-            assert [board.read_back(receipt, package) for _ in range(8)] == [[]] * 8
-        finally:
-            sys.setswitchinterval(before)
-            board.close()
+        with publisher.told():
+            board.reach(5.0)
+            receipt = board.push(package)
+            sys.setswitchinterval(1e-6)
+            try:
+                assert [board.read_back(receipt, package) for _ in range(8)] == [[]] * 8
+            finally:
+                sys.setswitchinterval(before)
+                board.close()
 
 
 def test_a_server_that_takes_the_connection_and_never_answers_is_given_up(tmp_path, outbox):

@@ -204,9 +204,7 @@ def test_a_file_that_the_server_changed_is_noticed(published, backend):
     path = artifact.path("runs.jsonl")
     whole = backend.uploads[path]
     board = WandbBoard(servers.configured(published.environment))
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in published.environment.items():
-            patch.setenv(name, value)
+    with published.told():
         board.reach(10.0)
         try:
             receipt = board.push(published.package)
