@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,6 +24,8 @@ T = TypeVar("T")
 # How many times the time for one answer a request may take in all, with what it is told to wait.
 PATIENCE = 10
 _RETRIES = 8
+# A status in the words of older clients ("HTTP 401: ..."), and no part of an address.
+_REFUSED = re.compile(r"(?<![\w:/.-])40[13](?![\w.-])")
 
 
 class UnreachableError(RunatlasError):
@@ -147,25 +150,33 @@ def _api(wandb: Any, base_url: str | None, timeout_sec: float, undone: str) -> A
 def _refusal(problem: AnswerError, where: str, timeout_sec: float, undone: str) -> RunatlasError:
     """Return the error for a server that could not be logged in to."""
     cause = problem.__cause__
-    answer = getattr(cause, "__cause__", None)
-    status = getattr(getattr(answer, "response", None), "http_status", 0)
-    told = f"{cause} {answer}"
-    if type(cause).__name__ in ("AuthenticationError", "UsageError") and (
-        answer is None or status in (401, 403) or "401" in told or "403" in told
-    ):
+    if _is_refused(cause):
         return UsageError(
             f"not logged in: {cause}",
             where=where,
             done=undone,
             fix="wandb login --host URL, or set WANDB_API_KEY to a key of this server",
         )
-    silent = "did not respond in time" in told  # the client's words blame its own process
+    silent = "did not respond in time" in str(cause)  # the client's words blame its own process
     return UnreachableError(
         f"no answer within {timeout_sec:g} s" if silent else f"no answer: {problem}",
         where=where,
         done=undone,
         fix="check the address (--base-url), the proxy and the network, and run this again",
     )
+
+
+def _is_refused(cause: BaseException | None) -> bool:
+    """Return whether the server refused the key, or there is none.
+
+    The client calls every failure of its first request one of authentication, and repeats the
+    server's address in it: a port with 401 in it is no status.
+    """
+    if type(cause).__name__ not in ("AuthenticationError", "UsageError"):
+        return False
+    answer = getattr(cause, "__cause__", None)
+    status = getattr(getattr(answer, "response", None), "http_status", 0)
+    return answer is None or status in (401, 403) or bool(_REFUSED.search(f"{cause} {answer}"))
 
 
 def within(limit_sec: float, call: Callable[[], T]) -> T:

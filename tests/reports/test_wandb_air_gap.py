@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -144,14 +145,26 @@ def test_files_that_are_read_back_side_by_side_are_not_taken_for_one_another(tmp
 
 
 def test_a_server_that_takes_the_connection_and_never_answers_is_given_up(tmp_path, outbox):
-    """Its first page comes, what the client asks for does not; nothing goes on waiting for it."""
-    with serving() as server:
+    """Its first page comes, what the client asks for does not; nothing goes on waiting for it.
+
+    Nor is a port with 401 in it taken for a refused key.
+    """
+    with serving(port=free_port(range(34010, 34020))) as server:
         server.backend.mute = "Viewer"
         publisher = Publisher(tmp_path, outbox, server)
         silent = pushed(publisher, Patience(), timeout_sec=1.0)
 
     assert "no answer within 1 s" in str(silent.unreached)
     assert (silent.pushed, len(silent.waiting)) == ([], 1)
+
+
+def free_port(ports):
+    """Return the first of these that nobody listens at."""
+    for port in ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    pytest.skip(f"{ports} are all taken")
 
 
 def test_a_wrong_key_is_said_and_the_key_is_not(tmp_path, outbox):
