@@ -10,7 +10,7 @@ the files say alone, never on the order in which they came.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import combinations
 from typing import Any
 
@@ -29,13 +29,14 @@ _LATE = 6.0  # hours from the end of a training to that of its evaluations, and 
 # Sources that have several files of one run without an id. Two ids of another's are two runs.
 _MANY_FILES = ("nanochat-", "wandb-")
 _CROWD = 50
+_Handle = tuple[Any, ...]
 
 
 def resolve(found: Sequence[Claim]) -> tuple[dict[str, str], list[str]]:
     """Return own id -> run id for each claim, and a note for each that would fit several runs."""
     groups = _together([claim for claim in found if not claim.known])
     known = [claim for claim in found if claim.known]
-    index = _index(known) if groups else {}
+    index = _Index(known if groups else [])
     runs = {claim.own_id: claim.own_id for claim in known}
     notes = []
     taken: dict[str, list[tuple[int, list[Claim]]]] = defaultdict(list)
@@ -60,13 +61,11 @@ def resolve(found: Sequence[Claim]) -> tuple[dict[str, str], list[str]]:
     return runs, sorted(set(notes))
 
 
-def _fitting(
-    group: Sequence[Claim], index: Mapping[tuple[Any, ...], list[Claim]]
-) -> tuple[int, list[str]]:
+def _fitting(group: Sequence[Claim], index: _Index) -> tuple[int, list[str]]:
     """Return how sure the best match of *group* is, and the runs that match it so well."""
     weights: dict[str, int] = defaultdict(int)
     for claim in group:
-        for other in _candidates(claim, index):
+        for other in index.candidates(claim):
             weights[other.own_id] = max(weights[other.own_id], _weight(claim, other))
     best = max(weights.values(), default=0)
     return best, sorted(own_id for own_id, weight in weights.items() if weight == best > 0)
@@ -94,11 +93,11 @@ def _together(unknown: list[Claim]) -> list[list[Claim]]:
     A claim that goes with two others which contradict each other goes only with the surer of them.
     """
     by_id = {claim.own_id: claim for claim in unknown}
-    index = _index(unknown)
+    index = _Index(unknown)
     weights = {
         (claim.own_id, other.own_id): weight
         for claim in unknown
-        for other in _candidates(claim, index)
+        for other in index.candidates(claim)
         if claim.own_id < other.own_id and (weight := _weight(claim, other))
     }
     partners: dict[str, dict[str, int]] = defaultdict(dict)
@@ -136,16 +135,35 @@ def _refused(
                 yield min(own_id, other), max(own_id, other)
 
 
-def _index(found: Iterable[Claim]) -> dict[tuple[Any, ...], list[Claim]]:
-    """Return claims by each thing that two of one run may have in common."""
-    index: dict[tuple[Any, ...], list[Claim]] = defaultdict(list)
-    for claim in found:
-        for key in _handles(claim, spread=False):
-            index[key].append(claim)
-    return index
+class _Index:
+    """Claims by each thing that two of one run may have in common."""
+
+    def __init__(self, found: Iterable[Claim]) -> None:
+        self.holders: dict[_Handle, int] = defaultdict(int)
+        # those of sources whose files are each of a run of their own are not compared at all
+        self.places: dict[frozenset[str], dict[_Handle, list[Claim]]] = defaultdict(dict)
+        for claim in found:
+            place = self.places[frozenset(claim.kinds)]
+            for key in _handles(claim, spread=False):
+                self.holders[key] += 1
+                place.setdefault(key, []).append(claim)
+
+    def candidates(self, claim: Claim) -> list[Claim]:
+        """Return the others that have anything in common with *claim*, sorted by id."""
+        places = [place for kinds, place in self.places.items() if not _apart(kinds, claim.kinds)]
+        if not places:
+            return []
+        ids: dict[str, Claim] = {}
+        for key in _handles(claim, spread=True):
+            # what everyone has tells nothing
+            if key[0] == "name" or self.holders.get(key, 0) <= _CROWD:
+                for place in places:
+                    ids.update((other.own_id, other) for other in place.get(key, ()))
+        ids.pop(claim.own_id, None)
+        return [ids[own_id] for own_id in sorted(ids)]
 
 
-def _handles(claim: Claim, *, spread: bool) -> Iterable[tuple[Any, ...]]:
+def _handles(claim: Claim, *, spread: bool) -> Iterable[_Handle]:
     yield from (("name", name) for name in claim.names)
     if claim.tag:
         yield "tag", claim.stage, claim.tag
@@ -158,20 +176,10 @@ def _handles(claim: Claim, *, spread: bool) -> Iterable[tuple[Any, ...]]:
                 yield metric, step, round(place + near, 3)
 
 
-def _candidates(claim: Claim, index: Mapping[tuple[Any, ...], list[Claim]]) -> list[Claim]:
-    ids: dict[str, Claim] = {}
-    for key in _handles(claim, spread=True):
-        others = index.get(key, [])
-        if len(others) <= _CROWD or key[0] == "name":  # what everyone has tells nothing
-            ids.update((other.own_id, other) for other in others)
-    ids.pop(claim.own_id, None)
-    return [ids[own_id] for own_id in sorted(ids)]
-
-
 def _weight(one: Claim, two: Claim) -> int:
     """Return how sure it is that both are one run; 0 is not at all."""
     agree, differ = _agreement(one, two)
-    if not _compatible(one, two) or _differ(agree, differ) or _apart(one, two):
+    if not _compatible(one, two) or _differ(agree, differ) or _apart(one.kinds, two.kinds):
         return 0
     name = bool(one.names & two.names)
     word = name or (one.tag is not None and one.tag == two.tag)
@@ -189,10 +197,9 @@ def _weight(one: Claim, two: Claim) -> int:
     return max((weight for weight, holds in reasons.items() if holds), default=0)
 
 
-def _apart(one: Claim, two: Claim) -> bool:
+def _apart(one: Set[str], two: Set[str]) -> bool:
     """Whether both are of a source whose files tell its runs apart by themselves."""
-    same = one.kinds & two.kinds
-    return any(not kind.startswith(_MANY_FILES) for kind in same)
+    return any(not kind.startswith(_MANY_FILES) for kind in one & two)
 
 
 def reason(claim: Claim, others: Sequence[Claim]) -> str:
