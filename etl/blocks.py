@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from etl.sources.reading import KEY
+from etl.sources.reading import FEW, KEY
 from etl.stitch import Segment
 
 _TYPES: dict[str, pl.DataType] = {
@@ -34,7 +34,6 @@ AXES = ("step", "ts")
 
 # Below this many points of a metric a row for each costs no more than a block's entries.
 LEAST_ROWS = 256
-_FEW = 1024  # rows that cost less in Python than in polars, 0.1 ms each thing that is asked of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ class History:
     def counts(self, column: str) -> dict[str | int, int]:
         """Return how many points there are of each metric, segment or source."""
         found: dict[str | int, int] = defaultdict(int)
-        if self.long.height <= _FEW:
+        if self.long.height <= FEW:
             found.update(Counter(self.long[column].to_list()))
         else:
             found.update(self.long.group_by(column).len().iter_rows())
@@ -140,7 +139,7 @@ class History:
 
 def _numbers(long: pl.DataFrame) -> Iterator[tuple[str, Steps, Values]]:
     """Yield (metric, steps, values) of the numbers of history rows, in their order."""
-    if long.height > _FEW:
+    if long.height > FEW:
         numbers = long.filter(pl.col("value").is_not_null())
         for (metric,), rows in numbers.group_by("metric", maintain_order=True):
             yield str(metric), rows["step"].to_numpy(), rows["value"].to_numpy()
@@ -281,7 +280,8 @@ def joined(blocks: Iterable[Block]) -> list[Block]:
         for block in some:
             frame = block.frame
             place = b"" if len(some) == 1 else b"".join(a.tobytes() for a in _axes(frame))
-            axes[place] = frame.select(AXES)
+            if place not in axes:
+                axes[place] = frame.select(AXES)
             same[place] += frame.get_columns()[len(AXES) :]
         for place, columns in same.items():
             frame = axes[place].hstack(sorted(columns, key=lambda column: column.name))
@@ -290,7 +290,9 @@ def joined(blocks: Iterable[Block]) -> list[Block]:
 
 
 def _axes(frame: pl.DataFrame) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    ts = frame["ts"].to_physical().fill_null(np.iinfo(np.int64).min)
+    ts = frame["ts"].to_physical()
+    if ts.has_nulls():
+        ts = ts.fill_null(np.iinfo(np.int64).min)
     return frame["step"].to_numpy(), ts.to_numpy()
 
 

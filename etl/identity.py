@@ -10,7 +10,7 @@ the files say alone, never on the order in which they came.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -197,7 +197,7 @@ def _weight(one: Claim, two: Claim) -> int:
     return max((weight for weight, holds in reasons.items() if holds), default=0)
 
 
-def _apart(one: Set[str], two: Set[str]) -> bool:
+def _apart(one: frozenset[str] | set[str], two: set[str]) -> bool:
     """Whether both are of a source whose files tell its runs apart by themselves."""
     return any(not kind.startswith(_MANY_FILES) for kind in one & two)
 

@@ -22,12 +22,11 @@ import polars as pl
 
 from etl import blocks, printing
 from etl.blocks import HISTORY, Block, History, no_rows
-from etl.sources.reading import KEY, Piece
+from etl.sources.reading import FEW, KEY, Piece
 from etl.stitch import Segment
 
 # Wider than any shortest-round-trip or float32 printing, narrower than any real difference.
 TOLERANCE = 1e-6
-_FEW = 1024  # rows that cost less in Python than in polars, 0.1 ms each thing that is asked of it
 _NEVER = datetime.min  # noqa: DTZ901  as the tables have times
 _DIFFERING: dict[str, pl.DataType] = {
     "metric": pl.String(),
@@ -70,12 +69,12 @@ def from_points(
     metric_of: Callable[[str], str],
 ) -> pl.DataFrame:
     """Return *points* of one file as history rows, each metric's in file order."""
-    keys = points["key"].to_list() if points.height <= _FEW else points["key"].unique().to_list()
+    keys = points["key"].to_list() if points.height <= FEW else points["key"].unique().to_list()
     names = {key: metric_of(key) for key in dict.fromkeys(keys)}
     renamed = any(key != metric for key, metric in names.items())
     if len(set(names.values())) < len(names):  # two spellings of one metric, in an order of its own
         points = points.sort("key", maintain_order=True)
-    if len(points) <= _FEW and isinstance(segment, Segment):
+    if len(points) <= FEW and isinstance(segment, Segment):
         return _few_from_points(points, source, segment, [names[key] for key in points["key"]])
     return points.select(
         metric=pl.col("key").replace_strict(names, return_dtype=pl.String)
@@ -254,7 +253,7 @@ def merge_rows(
     frames = [frame for frame in arriving if frame.height]
     if not frames:
         return no_rows(), _no_differing()
-    if len(frames) == 1 and not cutoffs and frames[0].height <= _FEW:
+    if len(frames) == 1 and not cutoffs and frames[0].height <= FEW:
         return _merge_few(frames[0]), _no_differing()
     rows = pl.concat(
         [frame.with_columns(arrival=pl.lit(at, dtype=pl.Int32)) for at, frame in enumerate(frames)]

@@ -69,7 +69,8 @@ def read(
 def _together(pieces: Sequence[Lines]) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """Return all points and all wide rows of *pieces*, each key in one of these."""
     if not any(piece.wide is not None for piece in pieces):
-        return pl.concat([no_points(), *(piece.points for piece in pieces)]), None
+        frames = [piece.points for piece in pieces]
+        return frames[0] if len(frames) == 1 else pl.concat([no_points(), *frames]), None
     several = [p.points for p in pieces if p.points.height]
     long = {key for points in several for key in _long_keys(points)}
     points, wide = [no_points()], []

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonl_files import put, rows
 
 from etl.sources import foreign_jsonl
+from etl.sources.reading import POINTS
 
 STRETCHES = st.lists(
     st.builds(
@@ -86,3 +88,23 @@ def test_every_row_is_in_one_part_or_in_what_is_given_up(tmp_path_factory, stret
     )
     given_up = sum(r.raw.count(b"\n") for r in reading.rejects)
     assert sum(kept.values()) + given_up == len(lines)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("ab"),
+            st.integers(0, 3),
+            st.sampled_from([None, 0.0, -0.0, 1.5, float("nan"), float("-nan"), float("inf")]),
+            st.sampled_from([None, None, "x", "y"]),
+            st.none(),
+        ),
+        max_size=7,
+    )
+)
+def test_few_points_go_up_where_many_would(rows):
+    """Whether a log's steps go back is one question, answered in rows and in columns."""
+    points = pl.DataFrame(rows, schema=POINTS, orient="row")
+
+    assert foreign_jsonl.few_go_up(points) == foreign_jsonl.many_go_up(points)

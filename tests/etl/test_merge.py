@@ -148,8 +148,8 @@ def test_few_points_are_merged_as_many_are(rows):
     few = found()
     numbers = [(metric, *map(list, of)) for metric, *of in few.numbers()]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merge, "_FEW", -1)
-        patch.setattr(blocks, "_FEW", -1)
+        patch.setattr(merge, "FEW", -1)
+        patch.setattr(blocks, "FEW", -1)
 
         assert same(few, found())
         assert few.counts("metric") == found().counts("metric")
