@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from importlib import metadata
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -52,7 +52,9 @@ def take(
     The same tables give the same id, whenever, wherever and in whatever order they were filled.
     """
     frozen = [name for name in schema.TABLES if name not in ("history", *schema.LOCAL)]
-    before = _before(con, project) if same else {}
+    noted = _noted(con)
+    there = snapshot.parts_in(project.parts)
+    before = _before(project, noted, there) if same and noted else {}
     parts = (
         *(
             before[name] if name in same and name in before else _table_part(con, project, name)
@@ -61,9 +63,8 @@ def take(
         _slots(con, project),
         *([_console_tail(con, project, console_lines)] if console_lines else []),
     )
-    of_runs = _history_parts(con, project)
+    of_runs = _history_parts(con, project, there)
     identity = snapshot.identify(project.name, parts, of_runs)
-    noted = _noted(con)
     manifest = Manifest(
         snapshot=identity,
         project=project.name,
@@ -77,19 +78,21 @@ def take(
         previous=noted if noted != identity else None,
     )
     snapshot.write_manifest(project, manifest)
-    tables.rows(con, "update store.snapshots set is_current = false where snapshot <> ?", identity)
-    if tables.rows(con, "select 1 from store.snapshots where snapshot = ?", identity):
-        tables.rows(
-            con, "update store.snapshots set is_current = true where snapshot = ?", identity
-        )
-    else:
-        tables.rows(
-            con,
-            "insert into store.snapshots values (?, ?, ?, ?, true)",
-            *(identity, now.replace(tzinfo=None)),
-            *(manifest.counts["runs"], manifest.counts["points"]),
-        )
+    _note(con, manifest, now)
     return manifest
+
+
+def _note(con: duckdb.DuckDBPyConnection, manifest: Manifest, now: datetime) -> None:
+    """Make the snapshot the project's current one."""
+    identity, counts = manifest.snapshot, manifest.counts
+    known = tables.rows(
+        con, "update store.snapshots set is_current = (snapshot = ?) returning snapshot", identity
+    )
+    if (identity,) not in known:
+        query = "insert into store.snapshots values (?, ?, ?, ?, true)"
+        tables.rows(
+            con, query, identity, now.replace(tzinfo=None), counts["runs"], counts["points"]
+        )
 
 
 def current(con: duckdb.DuckDBPyConnection, project: Project, console_lines: int = 0) -> str | None:
@@ -116,13 +119,12 @@ def _noted(con: duckdb.DuckDBPyConnection) -> str | None:
     return str(found[0][0]) if found else None
 
 
-def _before(con: duckdb.DuckDBPyConnection, project: Project) -> dict[str, Part]:
-    """Return the tables' parts of the snapshot that is current, of those that are there."""
-    path = project.snapshots / f"{_noted(con) or ''}.json"
+def _before(project: Project, identity: str, there: set[str]) -> dict[str, Part]:
+    """Return the tables' parts of the snapshot *identity*, of those that are *there*."""
+    path = project.snapshots / f"{identity}.json"
     if not path.exists() or not path.stat().st_size:
         return {}
     parts = snapshot.read_manifest(project, path.stem).tables
-    there = snapshot.parts_in(project.parts)
     return {part.key: part for part in parts if part.digest in there}
 
 
@@ -167,10 +169,12 @@ def _order(name: str, columns: list[str]) -> list[str]:
     return [*schema.SORT[name], *(c for c in columns if c not in schema.SORT[name])]
 
 
-def _history_parts(con: duckdb.DuckDBPyConnection, project: Project) -> dict[str, tuple[Part, ...]]:
+def _history_parts(
+    con: duckdb.DuckDBPyConnection, project: Project, there: set[str]
+) -> dict[str, tuple[Part, ...]]:
+    """Return the runs' parts, by kind; one that is not *there* is written again."""
     found = tables.rows(con, "select kind, run_id, digest, rows from store.parts order by run_id")
     parts: dict[str, tuple[Part, ...]] = {}
-    there = snapshot.parts_in(project.parts)
     for kind in snapshot.HISTORY:
         parts[kind] = tuple(Part(*rest) for of, *rest in found if of == kind)
         for part in parts[kind]:
@@ -182,19 +186,19 @@ def _history_parts(con: duckdb.DuckDBPyConnection, project: Project) -> dict[str
 
 
 def _counts(con: duckdb.DuckDBPyConnection) -> Mapping[str, int]:
-    queries = {
-        "runs": "select count(*) from runs",
-        "points": "select coalesce(sum(points), 0)::bigint from store.measured",
-        "metrics": "select count(*) from store.metrics",
-        "quarantined": "select count(*) from quarantine",
-    }
-    return {name: tables.rows(con, query)[0][0] for name, query in queries.items()}
+    query = """
+        select (select count(*) from store.runs),
+            (select coalesce(sum(points), 0)::bigint from store.measured),
+            (select count(*) from store.metrics), (select count(*) from store.quarantine)
+    """
+    names = ("runs", "points", "metrics", "quarantined")
+    return dict(zip(names, tables.rows(con, query)[0], strict=True))
 
 
 def _inputs(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
     query = "select path, kind, read_to, points, status from store.files where kind is not null"
     found = {
-        (_HOST.sub(r"\1", PurePath(path).name), kind, size, points, status)
+        (_HOST.sub(r"\1", os.path.basename(path)), kind, size, points, status)
         for path, kind, size, points, status in tables.rows(con, query)
     }
     names = ("file", "kind", "bytes", "points", "status")
@@ -206,9 +210,11 @@ def _versions() -> dict[str, str]:
         own = metadata.version("runatlas")
     except metadata.PackageNotFoundError:  # run from a checkout that is not installed
         own = "unknown"
+    import polars as pl
+
     return {
         "runatlas": own,
         "python": platform.python_version(),
         "duckdb": duckdb.__version__,
-        "polars": metadata.version("polars"),
+        "polars": pl.__version__,
     }

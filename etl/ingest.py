@@ -78,8 +78,7 @@ class Ingest:
             IncompleteError: something was rejected and the sync is strict.
             OSError: the machine has no room, or too few file descriptors.
         """
-        self._take_step_key()
-        self._apply_rules()
+        self._take_rules()
         known = dict(self.book.entries)
         files = list(found)
         names = ledger.labels(self.project, [file.name for file in files])
@@ -110,26 +109,25 @@ class Ingest:
         self.outcome.same = frozenset(self.store.same)
         return self.outcome
 
-    def _take_step_key(self) -> None:
-        """Read other programs' JSONL by the step key that was told, now or to an earlier sync."""
-        ((before,),) = tables.rows(self.con, "select step_key from store.meta")
-        key = before if self.step_key is None else self.step_key
-        self.told_anew = key != before
-        tables.rows(self.con, "update store.meta set step_key = ?", key)
+    def _take_rules(self) -> None:
+        """Read other programs' JSONL by the step key that was told, now or to an earlier sync.
+
+        Where the rules of names and stages have changed, every run is made anew.
+        """
+        ((rules, told),) = tables.rows(self.con, "select rules, step_key from store.meta")
+        key = told if self.step_key is None else self.step_key
+        self.told_anew = key != told
         self.readers = sources.readers(key)
+        now = rules_of(self.settings)
+        if rules != now:
+            for (run_id,) in tables.rows(self.con, "select run_id from store.runs"):
+                self.anew.add(run_id)
+        if (rules, told) != (now, key):
+            tables.rows(self.con, "update store.meta set rules = ?, step_key = ?", now, key)
 
     def _told(self, entry: ledger.Entry) -> bool:
         """Whether *entry* has to be read again because of the step key that was told."""
         return self.told_anew and entry.kind in (None, sources.FOREIGN)
-
-    def _apply_rules(self) -> None:
-        """Make every run anew where the rules of names and stages have changed."""
-        rules = rules_of(self.settings)
-        ((before,),) = tables.rows(self.con, "select rules from store.meta")
-        if before != rules:
-            for (run_id,) in tables.rows(self.con, "select run_id from store.runs"):
-                self.anew.add(run_id)
-            tables.rows(self.con, "update store.meta set rules = ?", rules)
 
     def _job(self, file: Found, name: str, *, moved: bool) -> Job:
         """Return how *file* is to be read: on from where it was read to, or anew.

@@ -113,11 +113,9 @@ def entries(con: duckdb.DuckDBPyConnection) -> dict[str, Entry]:
 
 def holdings(con: duckdb.DuckDBPyConnection, paths: Sequence[str] | None = None) -> list[Holding]:
     """Return what all files hold, or *paths* alone, sorted by path."""
-    among, values = "", []
-    if paths is not None:
-        among, values = "where path in (select unnest(?::varchar[]))", [list(paths)]
-    query = f"select {_HOLDS} from store.holds {among} order by path, own_id, facts"
-    return [_holding(row) for row in tables.rows(con, query, *values)]
+    condition, given = ("true", []) if paths is None else tables.among("path", paths)
+    query = f"select {_HOLDS} from store.holds where {condition} order by path, own_id, facts"
+    return [_holding(row) for row in tables.rows(con, query, *given)]
 
 
 def _holding(row: tuple[str, ...]) -> Holding:
@@ -135,6 +133,6 @@ def remembered(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 def remember(con: duckdb.DuckDBPyConnection, paths: list[str]) -> None:
     """Add *paths* to those that every sync looks at."""
-    known = set(remembered(con))
+    known = set(remembered(con)) if paths else set()
     for path in sorted(set(paths) - known):
         tables.rows(con, "insert into store.paths values (?)", path)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 RAW_BYTES = 64 * 1024
 FILE = "quarantine.jsonl"
+Rejected = tuple[str, int | None, int, str]  # path, line, byte, reason
 _FOLDER = -1  # the place of what is no place in a file
 
 
@@ -59,9 +60,11 @@ def refresh(con: duckdb.DuckDBPyConnection, project: Project, failed: Sequence[O
 
     Return whether that changed anything.
     """
-    state = "select path, reason from store.quarantine order by all"
+    state = "select path, reason, at_byte from store.quarantine order by all"
     before = tables.rows(con, state)
-    for path in sorted({path for path, _ in before}):
+    if not before and not failed:
+        return False
+    for path in sorted({path for path, *_ in before}):
         if not ledger.place(project, path).exists():
             tables.rows(con, "delete from store.quarantine where path = ?", path)
     tables.rows(con, "delete from store.quarantine where at_byte = ?", _FOLDER)
@@ -74,13 +77,12 @@ def refresh(con: duckdb.DuckDBPyConnection, project: Project, failed: Sequence[O
     return before != tables.rows(con, state)
 
 
-def write_file(con: duckdb.DuckDBPyConnection, project: Project) -> None:
-    """Write the quarantine's readable copy, one JSON object for each rejected piece."""
+def write_file(con: duckdb.DuckDBPyConnection, project: Project) -> list[Rejected]:
+    """Write the quarantine's readable copy, a JSON object for each piece; return all, sorted."""
     query = "select path, line, at_byte, reason, bytes, raw from store.quarantine"
+    rejected = tables.rows(con, query + " order by path, at_byte")
     lines = []
-    for path, line, at_byte, reason, size, raw in tables.rows(
-        con, query + " order by path, at_byte"
-    ):
+    for path, line, at_byte, reason, size, raw in rejected:
         found = {"file": path, "line": line, "at_byte": at_byte, "reason": reason, "bytes": size}
         try:
             found["raw"] = raw.decode("utf-8")
@@ -93,3 +95,5 @@ def write_file(con: duckdb.DuckDBPyConnection, project: Project) -> None:
         target.exists() and target.read_text(encoding="utf-8") == text
     ):
         replace_text(target, text)
+    every = [(path, line, at_byte, reason) for path, line, at_byte, reason, *_ in rejected]
+    return sorted(every, key=lambda item: (item[0], item[2], item[3]))

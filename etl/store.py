@@ -61,7 +61,8 @@ class Store:
         facts = describe.ordered([(h.kind, h.facts) for h in held], PRECEDENCE)
         segments = stitch(telling(facts, sources.BY_KIND))
         stored = run_id in self.stored
-        before = history.read(self.con, run_id) if stored else blocks.NOTHING
+        places = history.places(self.con, run_id) if stored else {}
+        before = history.read(self.con, run_id, places) if stored else blocks.NOTHING
         existing, anew = before, pieces is None
         anew = anew or (stored and self._moved(run_id, segments, len(facts)))
         if pieces is None or anew:
@@ -72,8 +73,9 @@ class Store:
         fitting, notes = _fitting(run_id, pieces, facts)
         arriving = [self._history(piece, segments) for piece in fitting]
         merged = merge.merge(existing, arriving, segments, PRECEDENCE)
-        self.rows["slots"] += self.writer.write(run_id, before, merged.history)
+        self.rows["slots"] += self.writer.write(run_id, before, merged.history, places)
         self._write(run_id, facts, segments, merged, anew=anew)
+        self.cataloged = self.cataloged and self._named(run_id, before, merged.history)
         if machine.write(self.con, run_id, pieces, segments, anew=anew):
             self.same.discard("telemetry")
         new_points = blocks.added(merged.history, before)
@@ -192,7 +194,6 @@ class Store:
             {"run_id": run_id, "metric": metric, "points": points}
             for metric, points in found.counts("metric").items()
         ]
-        self.cataloged = self.cataloged and self._named(run_id)
         rows["parts"] += [
             {"run_id": run_id, "kind": kind, "digest": part.digest, "rows": part.rows}
             for kind, part in history.write_parts(self.project.parts, run_id, found)
@@ -219,15 +220,16 @@ class Store:
             rows = rows.unique(place, keep="last", maintain_order=True).sort(place)
         tables.replace_frame(self.con, "differing", run_id, rows)
 
-    def _named(self, run_id: str) -> bool:
+    def _named(self, run_id: str, before: History, after: History) -> bool:
         """Whether the metrics and the keys of a run that was put are those that it has stored."""
-        query = """
-            select null, metric from store.measured where run_id = $1
-            union all select key, metric from store.keys where run_id = $1
-        """
-        put = {(None, row["metric"]) for row in self.rows["measured"] if row["run_id"] == run_id}
-        put |= {(r["key"], r["metric"]) for r in self.rows["keys"] if r["run_id"] == run_id}
-        return run_id in self.stored and put == set(tables.rows(self.con, query, run_id))
+        if (
+            run_id not in self.stored
+            or before.counts("metric").keys() != after.counts("metric").keys()
+        ):
+            return False
+        put = {(r["key"], r["metric"]) for r in self.rows["keys"] if r["run_id"] == run_id}
+        query = "select key, metric from store.keys where run_id = ?"
+        return put == set(tables.rows(self.con, query, run_id))
 
     def write_catalog(self) -> None:
         """Write what is known of every metric that any run has, if that may have changed."""

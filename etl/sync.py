@@ -44,7 +44,7 @@ class Result:
     points: int
     new_points: int
     sources: tuple[dict[str, Any], ...]
-    rejected: tuple[tuple[str, int | None, int, str], ...]
+    rejected: tuple[quarantine.Rejected, ...]
     notes: tuple[str, ...]
 
     @property
@@ -121,8 +121,8 @@ def sync(
             tables.rows(con, "commit")
             # after the commit: a kill in between leaves an old pointer, which the next sync moves
             snapshot.point_to(project, identity)
-            quarantine.write_file(con, project)
-            return _result(con, project, identity, outcome)
+            rejected = quarantine.write_file(con, project)
+            return _result(con, project, identity, outcome, rejected)
         finally:
             con.close()
 
@@ -180,12 +180,10 @@ def _result(
     project: Project,
     identity: str,
     outcome: Outcome,
+    rejected: Sequence[quarantine.Rejected],
 ) -> Result:
     ((runs, points),) = tables.rows(
         con, "select count(*), coalesce(sum(points), 0)::bigint from store.runs"
-    )
-    query = (
-        "select path, line, at_byte, reason from store.quarantine order by path, at_byte, reason"
     )
     notes = [f"{entry.path}: {entry.notes}" for entry in outcome.files if entry.notes]
     notes += outcome.notes
@@ -199,7 +197,7 @@ def _result(
             {"path": e.path, "kind": e.kind, "status": e.status, "points": e.points}
             for e in outcome.files
         ),
-        rejected=tuple((p, line, at, reason) for p, line, at, reason in tables.rows(con, query)),
+        rejected=tuple(rejected),
         notes=tuple(notes),
     )
 

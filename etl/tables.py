@@ -68,6 +68,9 @@ _EXTRA: dict[str, dict[str, str]] = {
     "meta": {"version": "INTEGER", "rules": "VARCHAR", "step_key": "VARCHAR"},
 }
 _DERIVED = ("config", "history", "metrics", "disagreements")
+# JSON of up to 6 KB a file: zstd takes half the time of what DuckDB would choose (closing after a
+# tail in 200 runs: 20 CPU ms against 27), and a sixth of the room.
+_PACKED = ("facts", "sample")
 _MADE = ("history", "disagreements")  # with no table of their own
 
 _VIEWS = {
@@ -78,9 +81,11 @@ _VIEWS = {
         """,
     "metrics": """
         select m.metric, m.unit, m.direction, m.family, m.known, m.description, m.aliases,
-            count(*) as runs, sum(d.points)::bigint as points
-        from store.metrics m join store.measured d using (metric)
-        group by all
+            d.runs, d.points
+        from store.metrics m join (
+            select metric, count(*) as runs, sum(points)::bigint as points
+            from store.measured group by metric
+        ) d using (metric)
         """,
     "disagreements": """
         select run_id, metric, source, other, count(*) as points,
@@ -179,7 +184,11 @@ def _create(con: duckdb.DuckDBPyConnection) -> None:
         if name in _MADE:
             continue
         counted = ("runs", "points") if name == "metrics" else ()  # by the view
-        listed = ", ".join(f"{c} {kind}" for c, kind in columns.items() if c not in counted)
+        listed = ", ".join(
+            f"{c} {kind}{' USING COMPRESSION zstd' if c in _PACKED else ''}"
+            for c, kind in columns.items()
+            if c not in counted
+        )
         rows(con, f"create table store.{name} ({listed})")
     for name, columns in schema.TABLES.items():
         if name not in _DERIVED:
@@ -192,12 +201,17 @@ def _create(con: duckdb.DuckDBPyConnection) -> None:
 
 def add(con: duckdb.DuckDBPyConnection, table: str, values: Sequence[Mapping[str, Any]]) -> None:
     """Add *values* to one of the small tables."""
-    if values:
-        kinds, names = {**schema.TABLES, **_EXTRA}[table], list(values[0])
+    if not values:
+        return
+    kinds, names = {**schema.TABLES, **_EXTRA}[table], list(values[0])
+    into = f"insert into store.{table} ({', '.join(names)})"
+    if len(values) == 1:
+        rows(con, f"{into} values ({', '.join('?' * len(names))})", *values[0].values())
+    else:
         # lists, since a frame would cost the import of pyarrow, 0.1 s
         lists = ", ".join(f"unnest(?::{kinds[name]}[])" for name in names)
         columns = [[value[name] for value in values] for name in names]
-        rows(con, f"insert into store.{table} ({', '.join(names)}) select {lists}", *columns)
+        rows(con, f"{into} select {lists}", *columns)
 
 
 def holds(
@@ -208,8 +222,8 @@ def holds(
 ) -> bool:
     """Whether *values*, in whatever order, are the rows that *run_ids* have in a small table."""
     names = list({**schema.TABLES, **_EXTRA}[table])
-    query = f"select {', '.join(names)} from store.{table}"
-    found = rows(con, query + " where run_id in (select unnest(?::varchar[]))", list(run_ids))
+    condition, given = among("run_id", run_ids)
+    found = rows(con, f"select {', '.join(names)} from store.{table} where {condition}", *given)
     return Counter(found) == Counter(tuple(value[name] for name in names) for value in values)
 
 
@@ -217,11 +231,16 @@ def forget(
     con: duckdb.DuckDBPyConnection, table: str, values: Sequence[str], column: str = "run_id"
 ) -> None:
     """Remove the rows of *table* whose *column* is one of *values*."""
-    if len(values) == 1:
-        rows(con, f"delete from store.{table} where {column} = ?", values[0])
-    elif values:
-        among = "select unnest(?::varchar[])"
-        rows(con, f"delete from store.{table} where {column} in ({among})", list(values))
+    if values:
+        condition, given = among(column, values)
+        rows(con, f"delete from store.{table} where {condition}", *given)
+
+
+def among(column: str, values: Sequence[str]) -> tuple[str, list[Any]]:
+    """Return the condition that *column* is one of *values*, and its parameters."""
+    if len(values) == 1:  # half the time
+        return f"{column} = ?", [values[0]]
+    return f"{column} in (select unnest(?::varchar[]))", [list(values)]
 
 
 def replace_frame(

@@ -137,9 +137,9 @@ def add_row(
             number = record.number(value)
             text = None if number is not None else _text(value)
             points.append((record.unescape(clean(key)), step, number, text, ts))
-    for point in points:
-        for name, value in zip(POINTS, point, strict=True):
-            columns[name].append(value)
+    if points:
+        for name, values in zip(POINTS, zip(*points, strict=True), strict=True):
+            columns[name] += values
 
 
 def _flat(row: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
