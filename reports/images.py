@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reports.assets import plotly_script
 from reports.charts.spec import Json
 from reports.figure import figure
 from reports.gather import Report
-from reports.page import plotly_script
 
 WIDTH, HEIGHT = 1400, 820
 FORMATS: dict[str, tuple[str, ...]] = {  # and the themes that each is drawn in

@@ -22,7 +22,7 @@ from etl.errors import RunatlasError
 from etl.project import Project
 from etl.snapshot import Manifest
 from etl.state import State
-from reports import page, theme, words
+from reports import assets, theme, words
 from reports.gather import Report
 
 Write = Callable[[Path, bytes], bool]
@@ -249,13 +249,13 @@ def _pages(folder: Path, entries: Mapping[str, Entry]) -> dict[str, list[str]]:
 
 def _render(template: str, **values: Any) -> bytes:
     """Return one of the two pages; neither has a script."""
-    shared = page.style("01-base", "02-hero", "04-cards", "06-tables", "12-changed")
-    style = shared + page.read_template("index.css")
-    made = page.environment()
+    shared = assets.style("01-base", "02-hero", "04-cards", "06-tables", "12-changed")
+    style = shared + assets.read_template("index.css")
+    made = assets.environment()
     made.filters["value"] = _value
     made.filters["sparkline"] = sparkline
     text = made.get_template(template).render(
-        style=style, policy=page.policy([], [style]), most=MOST_SNAPSHOTS, **values
+        style=style, policy=assets.policy([], [style]), most=MOST_SNAPSHOTS, **values
     )
     return text.encode("utf-8", "surrogatepass")
 

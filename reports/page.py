@@ -7,21 +7,23 @@ hashes of the page's own scripts and styles and allows nothing else.
 
 from __future__ import annotations
 
-import base64
-import gzip
-import hashlib
 import json
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from reports import cells, prose, theme, words
+from reports.assets import (
+    PLOTLY_VERSION,
+    environment,
+    plotly_packed,
+    plotly_script,
+    policy,
+    read_template,
+    script,
+    style,
+)
 from reports.attributes import run_attributes
 from reports.charts import spec
 from reports.charts.spec import Chart, Json
@@ -30,20 +32,9 @@ from reports.gather import Report, tables
 from reports.origin import origin
 from reports.pack import Packed, pack
 from reports.posters import ROOMS, poster
-from reports.resolver import mixed
 from reports.straddles import straddles
 
-PLOTLY_VERSION = "4.1.1"
-_COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)  # a tenth of what is compressed
 PLAIN_ROWS = 200  # of the table of runs; more are packed
-PLOTLY_SHA256 = "aab04dcd9c103a92b18723f8c837712fe820f325d0bcd2421e415e8124a75b9f"
-
-
-@cache
-def templates() -> Path:
-    """Return the folder of templates: beside this file in a wheel, else the repository's."""
-    installed = Path(__file__).parent / "templates"
-    return installed if installed.is_dir() else Path(__file__).parent.parent / "templates"
 
 
 def render(report: Report) -> bytes:
@@ -53,19 +44,19 @@ def render(report: Report) -> bytes:
         table, posters = cells.runs_table(report), _posters(report)
         packed = packing.result()
     many = len(table.rows) > PLAIN_ROWS
-    boot, script, style_text = read_template("boot.js"), _script(), style()
+    boot, code, style_text = read_template("boot.js"), script(), style()
     plotly_css = read_template(f"vendor/plotly-{PLOTLY_VERSION}.css")
     page = (
         environment()
         .get_template("report.html.j2")
         .render(
             title=report.project,
-            policy=policy([boot, script, plotly_script().decode()], [style_text, plotly_css]),
+            policy=policy([boot, code, plotly_script().decode()], [style_text, plotly_css]),
             style=style_text,
             plotly_css=plotly_css,
             boot=boot,
-            script=embedded(compressed(script)),
-            plotly=embedded(_plotly()),
+            script=embedded(compressed(code)),
+            plotly=embedded(plotly_packed()),
             data=embedded(packed.blob),
             details=embedded(report.details.document),
             details_data=embedded(report.details.packed.blob),
@@ -201,87 +192,3 @@ def _strict(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_strict(item) for item in value]
     return value
-
-
-def policy(scripts: list[str], styles: list[str]) -> str:
-    """Return a content security policy that allows these scripts and styles and nothing else."""
-
-    def hashes(texts: list[str]) -> str:
-        digests = (hashlib.sha256(text.encode()).digest() for text in texts)
-        listed = (f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
-        return " ".join(listed) or "'none'"
-
-    return (
-        f"default-src 'none'; script-src {hashes(scripts)}; style-src-elem {hashes(styles)};"
-        " style-src-attr 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def environment() -> jinja2.Environment:
-    """Return the templates' environment, which escapes what enters it."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates()),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = words.number
-    environment.filters["many"] = words.count
-    environment.filters["moment"] = words.moment
-    environment.filters["clip"] = words.clipped
-    environment.filters["setting"] = words.setting
-    return environment
-
-
-def read_template(name: str) -> str:
-    """Return one of the templates' files."""
-    return (templates() / name).read_text(encoding="utf-8")
-
-
-def _script() -> str:
-    """Return the page's script: its files in their order, in one scope of their own."""
-    script = f"(() => {{\n'use strict';\n{_joined('js')}}})();\n"
-    return _COMMENT.sub("", script)
-
-
-def _joined(kind: str, names: Sequence[str] = ()) -> str:
-    """Return the files of one kind (``js``, ``css``) in their order: those *names*, or all."""
-    files = sorted((templates() / kind).glob(f"*.{kind}"))
-    wanted = [file for file in files if not names or file.stem in names]
-    return "\n".join(file.read_text(encoding="utf-8") for file in wanted)
-
-
-def style(*names: str) -> str:
-    """Return a page's style: the themes' colours as variables, then the rules of these files."""
-    light, dark = (_variables(name) for name in ("light", "dark"))
-    return (
-        f":root{{{light}}}\n"
-        f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}\n"
-        f":root[data-theme=dark]{{{dark}}}\n@media print{{:root:root:root{{{light}}}}}\n"
-        f"{_joined('css', names)}"
-    )
-
-
-def _variables(name: str) -> str:
-    colours = {**theme.THEMES[name]}
-    colours |= {f"stage-{i}": colour for i, colour in enumerate(theme.STAGE_COLOURS[name])}
-    last = theme.RAMP_STEPS - 1
-    colours |= {f"ramp-{i}": mixed(theme.RAMPS[name], i / last) for i in range(last + 1)}
-    listed = "".join(f"--{key}:{colour};" for key, colour in colours.items())
-    return f"{listed}color-scheme:{name};--font:{theme.FONT}"
-
-
-def _plotly() -> bytes:
-    """Return the vendored plotly.js as it was compressed."""
-    return (templates() / "vendor" / f"plotly-gl3d-{PLOTLY_VERSION}.min.js.gz").read_bytes()
-
-
-@cache
-def plotly_script() -> bytes:
-    """Return the vendored plotly.js, after checking that it is what was vendored."""
-    script = gzip.decompress(_plotly())
-    digest = hashlib.sha256(script).hexdigest()
-    if digest != PLOTLY_SHA256:
-        raise ValueError(f"the vendored plotly.js is not {PLOTLY_VERSION}: sha256 {digest}")
-    return script

@@ -30,7 +30,7 @@ from page_data import ROOT
 
 from etl import snapshot
 from etl.project import Project
-from reports.page import plotly_script
+from reports.assets import plotly_script
 
 SHAPES = {"4 x 2k": (4, 2_000), "50 x 20k": (50, 20_000), "1000 x 100k": (1_000, 100_000)}
 WANTED = {"4 x 2k": (1.0, 1), "50 x 20k": (1.4, 2), "1000 x 100k": (3.2, 20)}  # MB, s

@@ -6,11 +6,12 @@ import importlib.util
 import json
 import re
 import shutil
+import sys
 
 import pytest
 import snapshots
 
-from reports import build, page
+from reports import assets, build
 
 
 def build_json(capsys, *arguments):
@@ -154,8 +155,25 @@ def test_the_page_allows_only_its_own_scripts_and_styles(mini):
 
 def test_a_vendored_script_that_was_changed_is_refused(monkeypatch):
     """What stands in every page is what was reviewed."""
-    monkeypatch.setattr(page, "PLOTLY_SHA256", "0" * 64)
-    page.plotly_script.cache_clear()
+    monkeypatch.setattr(assets, "PLOTLY_SHA256", "0" * 64)
+    assets.plotly_script.cache_clear()
     with pytest.raises(ValueError, match="vendored"):
-        page.plotly_script()
-    page.plotly_script.cache_clear()
+        assets.plotly_script()
+    assets.plotly_script.cache_clear()
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_templates_are_compiled_once_where_that_can_be_kept(tmp_path, monkeypatch, writable):
+    """A second build reads them compiled; one that cannot be written to does without."""
+    folder = tmp_path / "templates"
+    folder.mkdir()
+    (folder / "one.html.j2").write_text("{{ 2 | number }}")
+    if not writable:
+        (folder / "__pycache__").symlink_to(tmp_path / "gone")
+    monkeypatch.setattr(assets, "templates", lambda: folder)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+
+    texts = {assets.environment().get_template("one.html.j2").render() for _ in range(2)}
+
+    assert texts == {"2"}
+    assert len(list(folder.glob("__pycache__/*.pyc"))) == writable
