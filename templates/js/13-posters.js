@@ -42,7 +42,7 @@ function redrawEverything() {
   filterPosters();
   colourPosters();
   for (const chart of PLANES) drawPlane(chart);
-  for (const view of parallels.values()) drawParallel(view);
+  for (const chart of PARALLEL) drawParallelOf(chart);
   for (const chart of report.charts) showLegend(chart, colourOf(chart));
 }
 

@@ -77,12 +77,12 @@ function recorded(chart, draw) {
   if (chart.kind === 'scene') return draw();
   recorder = new Map();
   try {
-    if (chart.kind === 'parallel') drawParallel(parallels.get(chart.key));
+    if (chart.kind === 'parallel') drawParallelOf(chart);
     else drawPlane(chart);
     return draw();
   } finally {
     recorder = null;
-    if (chart.kind === 'parallel') drawParallel(parallels.get(chart.key));
+    if (chart.kind === 'parallel') drawParallelOf(chart);
     else drawPlane(chart);
   }
 }

@@ -42,7 +42,8 @@ function fitCanvas(canvas, width, height) {
   const ratio = devicePixelRatio || 1;
   const size = [Math.round(width * ratio), Math.round(height * ratio)];
   if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
-  const pen = canvas.getContext('2d');
+  // read or not: without a GPU a thousand lines take 3 s on the way that is not for reading, else 0.1
+  const pen = canvas.getContext('2d', { willReadFrequently: true });
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.clearRect(0, 0, width, height);
   [pen.lineJoin, pen.lineCap] = ['round', 'round'];

@@ -1,7 +1,7 @@
 // The planes of the page: made when they come near the view, drawn again when what they show changes.
 
 const drawnPlanes = new Map(); // chart key -> its panels
-const stale = new Map(); // chart key -> what is to be drawn again: all of it, or what is lit
+const planesNear = new Map(); // chart -> whenNear of it
 
 function makePlane(chart) {
   const plot = plotOf(chart);
@@ -106,45 +106,15 @@ function drawPlane(chart) {
 const visibleOf = (chart) => drawnPlanes.get(chart.key).filter(({ root }) => !root.hidden);
 const relight = (chart) => visibleOf(chart).forEach(drawOver);
 
-function redrawPlanes() {
-  for (const chart of PLANES) {
-    if (!drawnPlanes.has(chart.key)) continue;
-    if (inView(plotOf(chart))) drawPlane(chart);
-    else stale.set(chart.key, drawPlane);
-  }
-}
-
-function relightPlanes() {
-  for (const chart of PLANES) {
-    if (!drawnPlanes.has(chart.key) || stale.get(chart.key) === drawPlane) continue;
-    if (inView(plotOf(chart))) relight(chart);
-    else stale.set(chart.key, relight);
-  }
-}
-
 function startPlanes() {
   document.body.append(tip, spoken);
-  const near = new IntersectionObserver((entries) => {
-    for (const { isIntersecting, target } of entries) {
-      if (!isIntersecting) continue;
-      const chart = PLANES.find((one) => plotOf(one) === target);
-      if (!drawnPlanes.has(chart.key)) drawPlane(chart);
-      else stale.get(chart.key)?.(chart);
-      stale.delete(chart.key);
-    }
-  }, { rootMargin: '200px' });
-  const sizes = new ResizeObserver((entries) => {
-    for (const { target } of entries) {
-      const chart = PLANES.find((one) => plotOf(one) === target);
-      if (drawnPlanes.has(chart.key)) drawPlane(chart);
-    }
+  for (const chart of PLANES) planesNear.set(chart, whenNear(plotOf(chart), () => drawPlane(chart)));
+  listen(['shown', 'colours', 'options', 'zoom', 'x', 'smooth', 'at', 'theme'], () => {
+    for (const near of planesNear.values()) near.makeAgain();
   });
-  for (const chart of PLANES) {
-    near.observe(plotOf(chart));
-    sizes.observe(plotOf(chart));
-  }
-  listen(['shown', 'colours', 'options', 'zoom', 'x', 'smooth', 'at', 'theme'], redrawPlanes);
-  listen(['highlight', 'pins', 'baseline'], relightPlanes);
+  listen(['highlight', 'pins', 'baseline'], () => {
+    for (const [chart, near] of planesNear) near.catchUp(() => relight(chart));
+  });
 }
 
 atlas.planes = drawnPlanes;

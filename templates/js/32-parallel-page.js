@@ -87,22 +87,19 @@ function makeParallel(chart) {
   return view;
 }
 
+function drawParallelOf(chart) {
+  if (!parallels.has(chart.key)) parallels.set(chart.key, makeParallel(chart));
+  drawParallel(parallels.get(chart.key));
+}
+
 function startParallel() {
-  for (const chart of PARALLEL) {
-    const plot = plotOf(chart);
-    const near = new IntersectionObserver((entries) => {
-      if (!entries.some(({ isIntersecting }) => isIntersecting) || parallels.has(chart.key)) return;
-      parallels.set(chart.key, makeParallel(chart));
-      drawParallel(parallels.get(chart.key));
-      new ResizeObserver(() => drawParallel(parallels.get(chart.key))).observe(plot);
-    }, { rootMargin: '200px' });
-    near.observe(plot);
-  }
-  const every = (draw) => () => [...parallels.values()].forEach(draw);
+  const nears = PARALLEL.map((chart) => [chart, whenNear(plotOf(chart), () => drawParallelOf(chart))]);
   const brushes = PARALLEL.map((chart) => ({ chart, text: '', brushed: false }));
   const apply = () => brushes.forEach(applyBrushes);
   apply();
   listen(['zoom'], apply);
-  listen(['shown', 'colours', 'options', 'zoom', 'theme'], every(drawParallel));
-  listen(['highlight', 'pins', 'baseline'], every(drawParallelOver));
+  listen(['shown', 'colours', 'options', 'zoom', 'theme'], () => nears.forEach(([, near]) => near.makeAgain()));
+  listen(['highlight', 'pins', 'baseline'], () => {
+    for (const [chart, near] of nears) near.catchUp(() => drawParallelOver(parallels.get(chart.key)));
+  });
 }

@@ -160,6 +160,27 @@ def test_a_log_axis_says_what_it_leaves_out(page):
     page.check("#chart-curves input[value='log']", force=True)
 
 
+@pytest.mark.parametrize("chart", ["curves", "parallel"])
+@pytest.mark.parametrize("below", [100, 2_000])
+def test_what_changed_while_a_chart_was_out_of_view_is_drawn_when_it_is_seen(page, chart, below):
+    """A little below the view, where it was prepared before, and far away."""
+    see(page, chart)
+    before = page.evaluate(f"__runatlas.drawn[{chart!r}]")
+    try:
+        page.evaluate(
+            "([chart, below]) => scrollBy(0, document.getElementById(`plot-${chart}`)"
+            ".getBoundingClientRect().top - innerHeight - below)",
+            [chart, below],
+        )
+        settled(page)
+        page.evaluate("__runatlas.change({ query: 'stage=pretrain' })")
+        settled(page)
+        page.locator(f"#plot-{chart}").scroll_into_view_if_needed()
+        wait(page, f"__runatlas.drawn[{chart!r}] < {before}")
+    finally:
+        page.evaluate("__runatlas.change({ query: '' })")
+
+
 def test_a_hole_in_a_line_stays_a_hole(page):
     """No pixel is drawn between the last value before the NaN and the first after it."""
     see(page, "curves")
