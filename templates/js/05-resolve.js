@@ -77,7 +77,7 @@ function limitOf(limits, table) {
     tests.push((row) => values[row] >= low && values[row] <= high);
   }
   if (state.at !== null) tests.push(playedRows(table));
-  return (row) => tests.every((test) => test(row));
+  return tests.length === 1 ? tests[0] : (row) => tests.every((test) => test(row));
 }
 
 // Training has been played so far: steps count on through the parents.
@@ -113,8 +113,10 @@ const isStill = (trace, plotly) => trace.rows === 'shadow' || plotly.opacity < 1
 function resolveTrace(trace, options, colours) {
   const table = tables[resolved(trace.table, options)];
   const fixed = resolved(trace.plotly, options);
-  const within = playing && isStill(trace, fixed) ? () => false : limitOf(resolved(trace.within, options), table);
-  const at = { table, rows: vertices(trace.rows, table, wantedRuns(trace), within, strideOf(trace, table, options)) };
+  const within = limitOf(resolved(trace.within, options), table);
+  const stride = strideOf(trace, table, options);
+  const rows = playing && isStill(trace, fixed) ? [-1] : vertices(trace.rows, table, wantedRuns(trace), within, stride);
+  const at = { table, rows };
   const plotly = resolved(trace.plotly, options, at);
   plotly.z = onFloor(trace, plotly.z);
   if (trace.colour) plotly[trace.colour] = { ...plotly[trace.colour], color: vertexColours(at, colours) };

@@ -33,26 +33,39 @@ function listenToScene(chart, plot) {
     early = null;
   };
   const over = (event) => {
+    if (event.pointerType === 'touch') return;
     pointer = event;
     pointerIsOver(chart, event.buttons > 0, again);
   };
   for (const name of ['pointerenter', 'pointermove', 'pointerup']) plot.addEventListener(name, over, true);
-  plot.addEventListener('pointerleave', () => {
+  plot.addEventListener('pointerleave', ({ pointerType }) => {
+    if (pointerType === 'touch') return;
     leave();
     early = null;
     pointerIsOver(null);
   });
+  // those that a browser makes of a tap would turn the camera by what they are beside it
+  for (const name of ['mousedown', 'mousemove', 'mouseup']) plot.addEventListener(name, (event) => byTouch && event.stopPropagation(), true);
   plot.addEventListener('mousemove', (event) => {
-    if (isRead(chart) || event.buttons) return;
+    if (isRead(chart) || event.buttons || byTouch) return;
     early = event;
     event.stopPropagation();
   }, true);
-  plot.on('plotly_hover', (event) => {
-    const found = rowAt(chart, event);
-    if (!found || !found.trace.hover || !isRead(chart)) return;
+  const say = (found) => {
     under = found.run;
     highlight(under);
     showSceneTip(chart, found.trace, found.at, found.row, pointer);
+  };
+  plot.on('plotly_hover', (event) => {
+    const found = rowAt(chart, event);
+    if (found && found.trace.hover && isRead(chart)) say(found);
+  });
+  listenToTaps(plot, (event) => {
+    const found = nearestDrawn(chart, event);
+    pointer = event;
+    if (found) say(found);
+    else leave();
+    return under;
   });
   plot.on('plotly_unhover', leave);
   // plotly's own click is lost when the button goes down and up between two slow frames
@@ -60,7 +73,7 @@ function listenToScene(chart, plot) {
     down = [clientX, clientY];
   }, true);
   plot.addEventListener('click', ({ clientX, clientY }) => {
-    if (under >= 0 && Math.hypot(clientX - down[0], clientY - down[1]) < 5) pin(under);
+    if (under >= 0 && !byTouch && Math.hypot(clientX - down[0], clientY - down[1]) < 5) pin(under);
   });
   plot.on('plotly_relayout', (event) => keepCamera(chart, event['scene.camera']));
 }

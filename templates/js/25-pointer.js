@@ -121,10 +121,16 @@ function listenToPointer(panel) {
     });
     waits = pointOn(panel, event);
   });
-  panel.field.addEventListener('pointerleave', () => {
+  const leave = () => {
     waits = waits && [-1e6, -1e6];
     hideTip(panel);
     if (state.highlight >= 0) highlight(-1);
     else drawOver(panel);
+  };
+  panel.field.addEventListener('pointerleave', ({ pointerType }) => pointerType !== 'touch' && leave());
+  panel.field.addEventListener('pointercancel', leave); // the finger scrolls the page
+  listenToTaps(panel.field, (event) => {
+    pointAt(panel, pointOn(panel, event));
+    return panel.cursor ? panel.cursor.run : -1;
   });
 }

@@ -88,7 +88,7 @@ function listenToDrag(panel) {
   field.addEventListener('pointerup', up);
   field.addEventListener('pointercancel', up);
   field.addEventListener('click', () => {
-    if (!panel.moved && panel.cursor) pin(panel.cursor.run);
+    if (!panel.moved && panel.cursor && !byTouch) pin(panel.cursor.run);
   });
   field.addEventListener('dblclick', () => zoomTo(panel, null));
   // a bare wheel scrolls the page; a pinch on a touchpad comes as a wheel with ctrl

@@ -54,19 +54,25 @@ function showParallelTip(view, run, event) {
 function listenToParallel(view) {
   const { field } = view;
   let under = -1;
-  field.addEventListener('pointermove', (event) => {
+  const look = (event) => {
     const frame = field.getBoundingClientRect();
     under = event.buttons ? -1 : nearestPath(view, [event.clientX - frame.left, event.clientY - frame.top]);
     if (under >= 0) showParallelTip(view, under, event);
     else tip.hidden = true;
     highlight(under);
-  });
-  field.addEventListener('pointerleave', () => {
+  };
+  field.addEventListener('pointermove', look);
+  field.addEventListener('pointerleave', ({ pointerType }) => {
+    if (pointerType === 'touch') return;
     tip.hidden = true;
     highlight(-1);
   });
   field.addEventListener('click', ({ target }) => {
-    if (under >= 0 && !target.closest('button')) pin(under);
+    if (under >= 0 && !target.closest('button') && !byTouch) pin(under);
+  });
+  listenToTaps(field, (event) => {
+    look(event);
+    return under;
   });
 }
 

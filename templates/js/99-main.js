@@ -15,6 +15,7 @@ async function main() {
   listenToPosters();
   listenToKeys();
   listenToScrubber();
+  listenToFingers();
   for (const chart of report.charts) {
     listenToOptions(chart);
     listenToButtons(chart);

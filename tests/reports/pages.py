@@ -11,6 +11,22 @@ import numpy as np
 PACKED = re.compile(rb'(<script type="application/octet-stream"[^>]*>)([^<]*)')
 ALPHABET = [code for code in range(33, 127) if chr(code) not in "&<>"]
 
+# Where on the screen a vertex of a scene is drawn.
+WHERE = """([key, curve, point]) => {
+  const plot = document.getElementById('plot-' + key);
+  const scene = plot._fullLayout.scene._scene;
+  const { projection, view, model } = scene.glplot.cameraParams;
+  const times = (m, v) => [0, 1, 2, 3].map(r => v.reduce((sum, c, k) => sum + m[k * 4 + r] * c, 0));
+  const at = ['x', 'y', 'z'].map((axis, i) => {
+    const value = plot.data[curve][axis][point];
+    const log = plot._fullLayout.scene[axis + 'axis'].type === 'log';
+    return (log ? Math.log10(value) : value) * scene.dataScale[i];
+  });
+  const [x, y, , w] = times(projection, times(view, times(model, [...at, 1])));
+  const box = scene.container.getBoundingClientRect();
+  return [box.left + (x / w / 2 + 0.5) * box.width, box.top + (0.5 - y / w / 2) * box.height];
+}"""
+
 
 def unpacked(page):
     """Return the bytes of a page with what is packed in it as it is when unpacked."""

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 import snapshots
-from pages import data, open_page, said, search, wait
+from pages import WHERE, data, open_page, said, search, wait
 
 CHARTS = ("trajectory", "space", "landscape", "benchmarks")
 
@@ -173,22 +173,6 @@ def test_runs_of_one_configuration_do_not_hide_each_other(opened):
     places = list(zip(marks["x"], marks["y"], marks["z"], strict=True))
 
     assert len(set(places)) == len(places) == 11
-
-
-WHERE = """([key, curve, point]) => {
-  const plot = document.getElementById('plot-' + key);
-  const scene = plot._fullLayout.scene._scene;
-  const { projection, view, model } = scene.glplot.cameraParams;
-  const times = (m, v) => [0, 1, 2, 3].map(r => v.reduce((sum, c, k) => sum + m[k * 4 + r] * c, 0));
-  const at = ['x', 'y', 'z'].map((axis, i) => {
-    const value = plot.data[curve][axis][point];
-    const log = plot._fullLayout.scene[axis + 'axis'].type === 'log';
-    return (log ? Math.log10(value) : value) * scene.dataScale[i];
-  });
-  const [x, y, , w] = times(projection, times(view, times(model, [...at, 1])));
-  const box = scene.container.getBoundingClientRect();
-  return [box.left + (x / w / 2 + 0.5) * box.width, box.top + (0.5 - y / w / 2) * box.height];
-}"""
 
 
 def test_the_mouse_over_a_marker_shows_its_numbers_and_marks_its_row(tab, sql):
