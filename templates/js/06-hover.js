@@ -37,6 +37,22 @@ const sceneTip = element('div', 'tip');
 sceneTip.hidden = true;
 sceneTip.setAttribute('aria-hidden', 'true'); // the runs table has the same as text
 
+// Show a tip beside a place in a chart; where there is no room it would hide the chart, so below or above it.
+function placeTip(said, x, y, chart) {
+  said.hidden = false;
+  const { width, height } = said.getBoundingClientRect();
+  const { top, bottom } = chart.getBoundingClientRect();
+  let left = x + 18 + width < innerWidth - 6 ? x + 18 : x - 18 - width;
+  let upper = Math.min(y - height / 2, innerHeight - height - 6);
+  if (innerWidth < 640) {
+    left = Math.min(x - width / 2, innerWidth - width - 6);
+    if (bottom + 6 + height < innerHeight) upper = bottom + 6;
+    else if (top - 6 - height > 0) upper = top - 6 - height;
+  }
+  said.style.left = `${Math.max(6, left)}px`;
+  said.style.top = `${Math.max(6, upper)}px`;
+}
+
 function showSceneTip(chart, trace, at, row, { clientX, clientY }) {
   const run = at.table.run[row];
   const colour = colourOf(chart);
@@ -46,11 +62,7 @@ function showSceneTip(chart, trace, at, row, { clientX, clientY }) {
   );
   sceneTip.replaceChildren(name, ...lines, ...againstBaseline(run));
   sceneTip.style.borderLeftColor = colour.colours[run];
-  sceneTip.hidden = false;
-  const { width, height } = sceneTip.getBoundingClientRect();
-  const left = clientX + 18 + width < innerWidth - 6 ? clientX + 18 : Math.max(6, clientX - 18 - width);
-  sceneTip.style.left = `${left}px`;
-  sceneTip.style.top = `${Math.max(6, Math.min(clientY - height / 2, innerHeight - height - 6))}px`;
+  placeTip(sceneTip, clientX, clientY, plotOf(chart));
 }
 
 function hideSceneTip() {

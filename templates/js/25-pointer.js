@@ -64,13 +64,8 @@ function showTip(panel, near) {
   const more = others.length ? [element('div', 'tip-others', ...others.map((one) => tipRow(panel, one, colours)))] : [];
   tip.replaceChildren(name, ...lines, ...more);
   tip.style.borderLeftColor = colours[first.run];
-  tip.hidden = false;
   const frame = panel.field.getBoundingClientRect();
-  const { width, height } = tip.getBoundingClientRect();
-  const [x, y] = [frame.left + first.place[0], frame.top + first.place[1]];
-  const left = x + 18 + width < innerWidth - 6 ? x + 18 : Math.max(6, x - 18 - width);
-  tip.style.left = `${left}px`;
-  tip.style.top = `${Math.max(6, Math.min(y - height / 2, innerHeight - height - 6))}px`;
+  placeTip(tip, frame.left + first.place[0], frame.top + first.place[1], panel.field);
 }
 
 function hideTip(panel) {

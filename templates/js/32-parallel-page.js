@@ -44,11 +44,7 @@ function showParallelTip(view, run, event) {
   });
   tip.replaceChildren(element('p', 'tip-name', element('bdi', '', clipped(report.runs.name[run]))), element('p', '', report.runs.status[run]), ...lines);
   tip.style.borderLeftColor = colourOf(view.chart).colours[run];
-  tip.hidden = false;
-  const { width, height } = tip.getBoundingClientRect();
-  const left = event.clientX + 20 + width < innerWidth - 6 ? event.clientX + 20 : Math.max(6, event.clientX - 20 - width);
-  tip.style.left = `${left}px`;
-  tip.style.top = `${Math.max(6, Math.min(event.clientY - height / 2, innerHeight - height - 6))}px`;
+  placeTip(tip, event.clientX, event.clientY, view.plot);
 }
 
 function listenToParallel(view) {
