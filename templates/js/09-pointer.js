@@ -17,9 +17,48 @@ function rowAt(chart, event) {
   return row >= 0 ? { trace: chart.traces[point.curveNumber], at: found.at, row, run: found.at.table.run[row] } : null;
 }
 
+// Tell the scene where the pointer is, which moved(event) hears of too, as left() of its going. The
+// first move waits until it is known what is where.
+function followPointer(chart, plot, moved, left) {
+  let early = null;
+  const again = () => {
+    if (early) early.target.dispatchEvent(new MouseEvent(early.type, early));
+    early = null;
+  };
+  const over = (event) => {
+    if (event.pointerType === 'touch') return;
+    moved(event);
+    pointerIsOver(chart, event.buttons > 0, again);
+  };
+  for (const name of ['pointerenter', 'pointermove', 'pointerup']) plot.addEventListener(name, over, true);
+  plot.addEventListener('pointerleave', ({ pointerType }) => {
+    if (pointerType === 'touch') return;
+    left();
+    early = null;
+    pointerIsOver(null);
+  });
+  // what a browser makes of a tap would turn the camera by the little that it is beside the finger
+  for (const name of ['mousedown', 'mousemove', 'mouseup']) plot.addEventListener(name, (event) => byTouch && event.stopPropagation(), true);
+  plot.addEventListener('mousemove', (event) => {
+    if (isRead(chart) || event.buttons || byTouch) return;
+    early = event;
+    event.stopPropagation();
+  }, true);
+}
+
+// plotly's own click is lost when the button goes down and up between two slow frames
+function listenToClicks(plot, clicked) {
+  let down = [0, 0];
+  plot.addEventListener('pointerdown', ({ clientX, clientY }) => {
+    down = [clientX, clientY];
+  }, true);
+  plot.addEventListener('click', ({ clientX, clientY }) => {
+    if (!byTouch && Math.hypot(clientX - down[0], clientY - down[1]) < 5) clicked();
+  });
+}
+
 function listenToScene(chart, plot) {
   let under = -1; // the run under the pointer
-  let down = [0, 0];
   let pointer = { clientX: 0, clientY: 0 };
   const leave = () => {
     if (under < 0) return;
@@ -27,53 +66,24 @@ function listenToScene(chart, plot) {
     hideSceneTip();
     highlight(-1);
   };
-  let early = null; // what came before it was known what is where
-  const again = () => {
-    if (early) early.target.dispatchEvent(new MouseEvent(early.type, early));
-    early = null;
-  };
-  const over = (event) => {
-    if (event.pointerType === 'touch') return;
-    pointer = event;
-    pointerIsOver(chart, event.buttons > 0, again);
-  };
-  for (const name of ['pointerenter', 'pointermove', 'pointerup']) plot.addEventListener(name, over, true);
-  plot.addEventListener('pointerleave', ({ pointerType }) => {
-    if (pointerType === 'touch') return;
-    leave();
-    early = null;
-    pointerIsOver(null);
-  });
-  // those that a browser makes of a tap would turn the camera by what they are beside it
-  for (const name of ['mousedown', 'mousemove', 'mouseup']) plot.addEventListener(name, (event) => byTouch && event.stopPropagation(), true);
-  plot.addEventListener('mousemove', (event) => {
-    if (isRead(chart) || event.buttons || byTouch) return;
-    early = event;
-    event.stopPropagation();
-  }, true);
   const say = (found) => {
     under = found.run;
     highlight(under);
     showSceneTip(chart, found.trace, found.at, found.row, pointer);
   };
+  followPointer(chart, plot, (event) => { pointer = event; }, leave);
   plot.on('plotly_hover', (event) => {
     const found = rowAt(chart, event);
     if (found && found.trace.hover && isRead(chart)) say(found);
   });
+  plot.on('plotly_unhover', leave);
+  listenToClicks(plot, () => under >= 0 && pin(under));
   listenToTaps(plot, (event) => {
     const found = nearestDrawn(chart, event);
     pointer = event;
     if (found) say(found);
     else leave();
     return under;
-  });
-  plot.on('plotly_unhover', leave);
-  // plotly's own click is lost when the button goes down and up between two slow frames
-  plot.addEventListener('pointerdown', ({ clientX, clientY }) => {
-    down = [clientX, clientY];
-  }, true);
-  plot.addEventListener('click', ({ clientX, clientY }) => {
-    if (under >= 0 && !byTouch && Math.hypot(clientX - down[0], clientY - down[1]) < 5) pin(under);
   });
   plot.on('plotly_relayout', (event) => keepCamera(chart, event['scene.camera']));
 }
