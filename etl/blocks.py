@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from etl.sources.reading import FEW, KEY
+from etl.sources.frames import FEW, KEY
 from etl.stitch import Segment
 
 _TYPES: dict[str, pl.DataType] = {

@@ -15,7 +15,7 @@ import duckdb
 
 from etl import ledger, tables
 from etl.ledger import Entry, Holding
-from etl.sources.reading import Facts
+from etl.sources.facts import Facts
 
 
 class Book:

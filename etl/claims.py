@@ -16,7 +16,8 @@ from etl import naming, sources
 from etl.describe import flat
 from etl.ledger import Holding
 from etl.project import Settings
-from etl.sources.reading import GROUPED, KEY
+from etl.sources.frames import KEY
+from etl.sources.reading import GROUPED
 
 # Values of one key that are kept, and keys: enough to tell two seeds apart.
 _STEPS, _KEYS = 24, 8

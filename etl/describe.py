@@ -14,7 +14,7 @@ import numpy.typing as npt
 from etl import eras, naming, sources
 from etl.blocks import History
 from etl.project import Settings
-from etl.sources.reading import Facts
+from etl.sources.facts import Facts
 from etl.stitch import Segment
 from hooks import record
 

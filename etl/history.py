@@ -18,7 +18,7 @@ import polars as pl
 
 from etl import layout, snapshot, tables
 from etl.blocks import AXES, HISTORY, Block, History, joined, no_rows, once
-from etl.sources.reading import KEY
+from etl.sources.frames import KEY
 
 Row = dict[str, Any]
 _ROWS = 122_880  # of one statement: a row group, which DuckDB writes at once

@@ -29,7 +29,8 @@ from etl.project import Project, Settings
 from etl.readahead import Job, ReadAhead, attempt
 from etl.settled import Outcome
 from etl.settled import rules as rules_of
-from etl.sources.reading import Facts, Piece, Reading, Reject, Source
+from etl.sources.facts import Facts
+from etl.sources.reading import Piece, Reading, Reject, Source
 from etl.store import Store
 
 # Points held before the runs that they belong to are merged: 100 MB in columns, 500 in rows.

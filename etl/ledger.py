@@ -22,7 +22,7 @@ from etl.discover import Found
 from etl.project import Project
 
 if TYPE_CHECKING:
-    from etl.sources.reading import Facts
+    from etl.sources.facts import Facts
 
 _MARK_BYTES = 4096
 _COLUMNS = "path, kind, size, mtime_ns, inode, marks, read_to, status, points, notes"
@@ -119,7 +119,7 @@ def holdings(con: duckdb.DuckDBPyConnection, paths: Sequence[str] | None = None)
 
 
 def _holding(row: tuple[str, ...]) -> Holding:
-    from etl.sources.reading import Facts
+    from etl.sources.facts import Facts
 
     path, kind, _, run_id, facts, sample = row
     values = {key: {int(s): v for s, v in at.items()} for key, at in json.loads(sample).items()}

@@ -22,7 +22,8 @@ import polars as pl
 
 from etl import blocks, printing
 from etl.blocks import HISTORY, Block, History, no_rows
-from etl.sources.reading import FEW, KEY, Piece
+from etl.sources.frames import FEW, KEY
+from etl.sources.reading import Piece
 from etl.stitch import Segment
 
 # Wider than any shortest-round-trip or float32 printing, narrower than any real difference.

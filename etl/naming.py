@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from etl import catalog, eras
-from etl.sources.reading import Facts
+from etl.sources.facts import Facts
 from hooks import record
 
 _PASS_AT = re.compile(r"pass@\d+")

@@ -37,7 +37,7 @@ def put(con: duckdb.DuckDBPyConnection, path: str, rejects: Sequence[Reject], si
     tables.rows(con, "delete from store.quarantine where path = ? and at_byte >= ?", path, since)
     if not rejects:
         return
-    from etl.sources.reading import clean
+    from etl.sources.facts import clean
 
     columns = (
         ([reject.line for reject in rejects], "BIGINT"),

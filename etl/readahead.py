@@ -24,7 +24,8 @@ from etl import discover
 from etl.discover import Found
 from etl.errors import was_stopped
 from etl.sources import withheld
-from etl.sources.reading import Facts, Part, Reading, Reject, Source
+from etl.sources.facts import Facts
+from etl.sources.reading import Part, Reading, Reject, Source
 
 Read = tuple[Source | None, Reading]
 

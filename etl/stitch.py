@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from etl.sources.reading import Facts, Source
+from etl.sources.facts import Facts
+from etl.sources.reading import Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from etl.blocks import History
 from etl.book import Book
 from etl.describe import Row
 from etl.project import Project, Settings
-from etl.sources.reading import Facts, Piece
+from etl.sources.facts import Facts
+from etl.sources.reading import Piece
 from etl.stitch import Segment, stitch, telling
 
 # The tables of few rows a run, and with them all that hold rows of runs but history.

@@ -11,7 +11,8 @@ import importlib
 from functools import partial
 from pathlib import Path
 
-from etl.sources.reading import STEP_KEYS, Facts, Reading, Source
+from etl.sources.facts import Facts
+from etl.sources.reading import STEP_KEYS, Reading, Source
 
 # Logs of these names are of the sources that say so, and of no other.
 _JSONL, _WANDB = (".jsonl", ".ndjson"), (".wandb",)

@@ -9,7 +9,9 @@ import polars as pl
 
 from etl.sources.console_meaning import Meaning, Point
 from etl.sources.console_text import Line
-from etl.sources.reading import CONSOLE, POINTS, Facts, Part
+from etl.sources.facts import Facts
+from etl.sources.frames import CONSOLE, POINTS
+from etl.sources.reading import Part
 
 _REPEATED = frozenset(("Overriding:", "wandb:", "Loading"))  # a process prints several
 

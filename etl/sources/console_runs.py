@@ -13,7 +13,7 @@ from typing import Any
 from etl.sources import console_lines as known
 from etl.sources.console_meaning import Meaning
 from etl.sources.console_process import Process, Run
-from etl.sources.reading import Facts
+from etl.sources.facts import Facts
 
 _SHAPE = ("depth", "model_dim", "num_params", "num_iterations", "total_batch_size")
 _WANDB_FILES = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-([a-z0-9]+)")

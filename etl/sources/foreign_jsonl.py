@@ -14,20 +14,12 @@ from pathlib import Path
 import polars as pl
 
 from etl.sources import jsonl, jsonl_axes, jsonl_parts, jsonl_rows
+from etl.sources.facts import Facts
+from etl.sources.frames import FEW, KEY, measured_steps
 from etl.sources.hooks_jsonl import SUFFIXES
 from etl.sources.jsonl_axes import Axes
 from etl.sources.jsonl_rows import Lines
-from etl.sources.reading import (
-    FEW,
-    HEAD_BYTES,
-    KEY,
-    STEP_KEYS,
-    Facts,
-    Part,
-    Reading,
-    Reject,
-    measured_steps,
-)
+from etl.sources.reading import HEAD_BYTES, STEP_KEYS, Part, Reading, Reject
 from hooks import record
 
 _LONGEST_LINE = 64 << 20

@@ -16,7 +16,9 @@ from typing import Any
 import polars as pl
 
 from etl.sources import jsonl_rows, places
-from etl.sources.reading import POINTS, Facts, Part, Reading, Reject
+from etl.sources.facts import Facts
+from etl.sources.frames import POINTS
+from etl.sources.reading import Part, Reading, Reject
 
 _ASKED = ("num_train_epochs", "logging_steps", "eval_steps", "save_steps", "trial_params")
 _MADE_OF_IT = ("max_steps", "num_train_epochs", "train_batch_size")

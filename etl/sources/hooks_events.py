@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from etl.sources.facts import Facts, clean
+from etl.sources.frames import CONSOLE, TELEMETRY
 from etl.sources.jsonl_rows import Event
-from etl.sources.reading import CONSOLE, TELEMETRY, Facts, clean
 from hooks import record
 
 KINDS = ("telemetry", "console")

@@ -10,8 +10,10 @@ from typing import Any
 import polars as pl
 
 from etl.sources import hooks_events, jsonl
+from etl.sources.facts import Facts
+from etl.sources.frames import KEY
 from etl.sources.jsonl_rows import Event, Lines
-from etl.sources.reading import KEY, Facts, Part, Reading, Reject
+from etl.sources.reading import Part, Reading, Reject
 from hooks import record
 
 SUFFIXES = (".jsonl", ".ndjson")

@@ -11,8 +11,9 @@ import duckdb
 import polars as pl
 
 from etl.sources import jsonl_columns, jsonl_rows, jsonl_sampled
+from etl.sources.frames import KEY, column_points, no_points
 from etl.sources.jsonl_rows import Lines
-from etl.sources.reading import KEY, Reject, column_points, no_points
+from etl.sources.reading import Reject
 
 # Below this DuckDB's cost per query exceeds that of parsing in Python.
 SMALL_BYTES = 256 * 1024

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from etl.sources.reading import RUNTIME_KEYS, TIME_KEYS, Facts
+from etl.sources.facts import Facts
+from etl.sources.reading import RUNTIME_KEYS, TIME_KEYS
 
 RUN_KEYS = ("run_id", "run", "run_name", "experiment")
 CONFIG_KEYS = ("config", "args", "hparams", "hyperparameters", "params")

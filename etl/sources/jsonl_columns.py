@@ -19,8 +19,10 @@ import polars as pl
 import polars.selectors as cs
 
 from etl.sources import jsonl_rows
+from etl.sources.facts import clean
+from etl.sources.frames import KEY, POINTS, no_points
 from etl.sources.jsonl_rows import MAX_STEP, Event, Lines, add_row, first_wins
-from etl.sources.reading import KEY, POINTS, Reject, clean, no_points
+from etl.sources.reading import Reject
 from hooks import record
 
 _EVENT = b'"' + record.KIND.encode() + b'"'

@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from etl.sources import jsonl, jsonl_axes, jsonl_rows
+from etl.sources.facts import Facts
+from etl.sources.frames import no_points
 from etl.sources.jsonl_axes import Axes
 from etl.sources.jsonl_turns import TangledError, Turns
-from etl.sources.reading import Facts, Part, Reading, Reject, no_points
+from etl.sources.reading import Part, Reading, Reject
 from hooks import record
 
 FOREIGN_EVENT = "a line of a runatlas log within another program's"

@@ -11,7 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from etl.sources.reading import POINTS, Reject, clean
+from etl.sources.facts import clean
+from etl.sources.frames import POINTS
+from etl.sources.reading import Reject
 from hooks import record
 
 MAX_STEP = 2**53

@@ -15,8 +15,10 @@ from typing import Any
 import polars as pl
 
 from etl.sources import mlflow_db, mlflow_facts
+from etl.sources.facts import Facts, clean
+from etl.sources.frames import POINTS
 from etl.sources.jsonl_rows import MAX_STEP
-from etl.sources.reading import POINTS, Facts, Part, Reading, Reject, clean
+from etl.sources.reading import Part, Reading, Reject
 
 _META = "meta.yaml"
 _KINDS = ("metrics", "params", "tags")

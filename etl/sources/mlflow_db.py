@@ -14,7 +14,9 @@ from typing import Any
 import polars as pl
 
 from etl.sources import mlflow_facts, sqlite_file
-from etl.sources.reading import POINTS, Facts, Part, Reading, Reject
+from etl.sources.facts import Facts
+from etl.sources.frames import POINTS
+from etl.sources.reading import Part, Reading, Reject
 
 _TABLES = ("metrics", "runs", "params", "tags", "experiments")
 _WANTED = {"metrics": {"run_uuid", "key", "value", "timestamp"}, "runs": {"run_uuid", "status"}}

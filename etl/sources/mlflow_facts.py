@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from etl.sources import places
-from etl.sources.reading import Facts
+from etl.sources.facts import Facts
 
 _PLAIN = re.compile(r"[\[({]|[-+.\d]|True$|False$|None$")
 _LONGEST = 8000  # of a parameter whose text is looked into

@@ -14,7 +14,9 @@ from pathlib import Path
 import polars as pl
 
 from etl.sources import console_text
-from etl.sources.reading import CONSOLE, HEAD_BYTES, POINTS, Facts, Part, Reading, Reject
+from etl.sources.facts import Facts
+from etl.sources.frames import CONSOLE, POINTS
+from etl.sources.reading import HEAD_BYTES, Part, Reading, Reject
 
 _SUFFIXES = (".txt", ".log")
 _OURS = re.compile(

@@ -13,7 +13,8 @@ from etl.sources import console_lines as known
 from etl.sources import console_text
 from etl.sources.console_log import Log
 from etl.sources.console_runs import Runs
-from etl.sources.reading import HEAD_BYTES, Facts, Reading, Reject
+from etl.sources.facts import Facts
+from etl.sources.reading import HEAD_BYTES, Reading, Reject
 
 # Files of these kinds may quote a log; they are none.
 _OTHERS = frozenset(

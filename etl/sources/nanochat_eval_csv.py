@@ -13,7 +13,8 @@ import re
 from pathlib import Path
 
 from etl.sources import nanochat_words as words
-from etl.sources.reading import Facts, Part, Reading, Reject
+from etl.sources.facts import Facts
+from etl.sources.reading import Part, Reading, Reject
 
 _HEADER = ["Task", "Accuracy", "Centered"]
 _NAME = re.compile(r"(?P<model>base|mid|sft|chatsft|rl|chatrl)_model_(?P<step>\d{1,12})(?:\..*)?")

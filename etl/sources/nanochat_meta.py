@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from etl.sources import nanochat_words as words
+from etl.sources.facts import Facts
 from etl.sources.private import public
-from etl.sources.reading import Facts, Part, Reading, Reject
+from etl.sources.reading import Part, Reading, Reject
 
 _NAME = re.compile(r"meta_(?P<step>\d{1,12})(?:\..+)?\.json")
 _FOLDER = "_checkpoints"

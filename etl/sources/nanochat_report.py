@@ -14,10 +14,11 @@ from pathlib import Path
 from etl.sources import nanochat_sections as sections
 from etl.sources import nanochat_stages as stages
 from etl.sources import nanochat_words as words
+from etl.sources.facts import Facts
 from etl.sources.nanochat_sections import Report, Section
 from etl.sources.nanochat_stages import Run
 from etl.sources.private import public
-from etl.sources.reading import Facts, Part, Reading
+from etl.sources.reading import Part, Reading
 
 _MOST_BYTES = 1 << 20  # of a neighbour; a report has 7 KB
 _COUNTED = ("tokenizer", "pretraining", "midtraining", "sft")

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from etl import catalog
-from etl.sources.reading import POINTS
+from etl.sources.frames import POINTS
 
 # How nanochat calls the checkpoints of a stage: in folder names, --source and file names.
 STAGES = {

@@ -28,8 +28,10 @@ import polars as pl
 
 from etl.sources import tensorboard_place, tfrecord, wire
 from etl.sources import tensorboard_values as values
+from etl.sources.facts import Facts, clean
+from etl.sources.frames import CONSOLE, POINTS
 from etl.sources.jsonl_rows import MAX_STEP
-from etl.sources.reading import CONSOLE, POINTS, Facts, Part, Reading, Reject, clean
+from etl.sources.reading import Part, Reading, Reject
 
 _START = 1  # of a session
 # What strange bytes in an event can raise on the way; it costs that event.

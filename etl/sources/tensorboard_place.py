@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from etl.sources import places, tfrecord, wire
-from etl.sources.reading import Facts
+from etl.sources.facts import Facts
 
 _HEAD = 4096  # holds the first event of any writer
 _VERSION = b"brain.Event:"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from etl.sources import wire
-from etl.sources.reading import clean
+from etl.sources.facts import clean
 from hooks import record
 
 _MOST_NUMBERS = 4096  # of one tensor that are kept

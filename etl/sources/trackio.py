@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from etl.sources import sqlite_file
-from etl.sources.reading import Facts, Reading, Reject
+from etl.sources.facts import Facts
+from etl.sources.reading import Reading, Reject
 from etl.sources.trackio_rows import Row, Rows
 
 _TABLES = ("metrics", "configs", "system_metrics", "alerts")

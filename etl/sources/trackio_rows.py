@@ -12,7 +12,9 @@ from typing import Any
 import polars as pl
 
 from etl.sources import jsonl_rows
-from etl.sources.reading import CONSOLE, POINTS, TELEMETRY, Facts, Part, Reject
+from etl.sources.facts import Facts
+from etl.sources.frames import CONSOLE, POINTS, TELEMETRY
+from etl.sources.reading import Part, Reject
 
 _OWN = re.compile(r"_[A-Z]\w*")  # of a config: the user, the group, when it was made
 

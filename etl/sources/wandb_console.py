@@ -12,7 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from etl.sources.reading import CONSOLE, clean
+from etl.sources.facts import clean
+from etl.sources.frames import CONSOLE
 
 _ESCAPE = re.compile(r"\x1b\[([0-9;?]*)([@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]?")
 _LONGEST = 64 * 1024  # characters; what is longer goes on in a next line

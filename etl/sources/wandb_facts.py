@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from etl.sources.facts import Facts
 from etl.sources.private import public
-from etl.sources.reading import Facts
 
 # The id that W&B gives a run: eight characters of base 36. A word, a number and a word with its
 # number (``seed2026``) may be anything; one id in twenty looks so, and is not taken for one either.

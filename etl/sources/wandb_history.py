@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from etl.sources.reading import KEY, MANY_ROWS, no_points
+from etl.sources.frames import KEY, MANY_ROWS, no_points
 from etl.sources.wandb_items import Flags, Floats
 from etl.sources.wandb_log import Integers
 from etl.sources.wandb_table import NUMBER, TEXT, Cells, Table

@@ -14,8 +14,10 @@ from typing import Any
 import polars as pl
 
 from etl.sources import csv_table, json_pieces, wandb_facts, wide
+from etl.sources.facts import Facts
+from etl.sources.frames import POINTS
 from etl.sources.jsonl_rows import add_row
-from etl.sources.reading import POINTS, Facts, Part, Reading, Reject
+from etl.sources.reading import Part, Reading, Reject
 
 _INDEX = ("", "Unnamed: 0", "index")  # what pandas calls the row numbers that it saves along
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from etl.sources.reading import Facts, Part, Reading, Reject
+from etl.sources.facts import Facts
+from etl.sources.reading import Part, Reading, Reject
 
 HEADER = b":W&B\xe1\xbe\x00"  # version 0, the only one
 

@@ -18,7 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl.sources import wandb_facts, wandb_run_json, wide
-from etl.sources.reading import TELEMETRY, Facts, Part, Reading, Reject, no_points
+from etl.sources.facts import Facts
+from etl.sources.frames import TELEMETRY, no_points
+from etl.sources.reading import Part, Reading, Reject
 
 EVENTS = "events.parquet"  # what etl.pull calls the measurements of the machine
 _MAGIC = b"PAR1"

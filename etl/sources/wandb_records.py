@@ -15,7 +15,9 @@ import numpy as np
 import polars as pl
 
 from etl.sources import wandb_values, wire
-from etl.sources.reading import TELEMETRY, Facts, Part, Reject
+from etl.sources.facts import Facts
+from etl.sources.frames import TELEMETRY
+from etl.sources.reading import Part, Reject
 from etl.sources.wandb_bodies import (
     HISTORY,
     ITEM,

@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from etl.sources import wandb_values, wire
-from etl.sources.reading import Facts
+from etl.sources.facts import Facts
 from etl.sources.wandb_values import text_of
 
 

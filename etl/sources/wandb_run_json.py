@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from etl.sources import wandb_facts
-from etl.sources.reading import Facts, Part, Reading, Reject
+from etl.sources.facts import Facts
+from etl.sources.reading import Part, Reading, Reject
 
 NAME = "run.json"
 _STATED = ("id", "project", "state")

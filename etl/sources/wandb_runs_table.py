@@ -13,7 +13,8 @@ from typing import Any
 
 from etl import catalog
 from etl.sources import csv_table, nanochat_keys, wandb_facts
-from etl.sources.reading import Facts, Part, Reading
+from etl.sources.facts import Facts
+from etl.sources.reading import Part, Reading
 
 _NAME = "Name"
 _STATES = (

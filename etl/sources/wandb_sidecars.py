@@ -15,7 +15,9 @@ from typing import Any
 import polars as pl
 
 from etl.sources import json_pieces, wandb_facts, wandb_run_json
-from etl.sources.reading import CONSOLE, Facts, Part, Reading, Reject, clean
+from etl.sources.facts import Facts, clean
+from etl.sources.frames import CONSOLE
+from etl.sources.reading import Part, Reading, Reject
 
 _FOLDER = "files"
 EMPTY = "empty: W&B had written nothing yet"

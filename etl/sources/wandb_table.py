@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from etl.sources import wandb_items
-from etl.sources.reading import clean
+from etl.sources.facts import clean
 from etl.sources.wandb_items import Floats, Headers, Items
 from etl.sources.wandb_log import Bytes, Integers, Spans, rows_of
 from etl.sources.wandb_values import (

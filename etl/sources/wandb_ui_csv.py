@@ -16,7 +16,9 @@ import polars as pl
 
 from etl import catalog
 from etl.sources import csv_table, wandb_facts, wide
-from etl.sources.reading import GROUPED, STEP_KEYS, Facts, Part, Reading, Reject, no_points
+from etl.sources.facts import Facts
+from etl.sources.frames import no_points
+from etl.sources.reading import GROUPED, STEP_KEYS, Part, Reading, Reject
 
 _BETWEEN = " - "
 _TWINS = {"__MIN": "min", "__MAX": "max"}

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from etl.sources import wire
-from etl.sources.reading import clean
+from etl.sources.facts import clean
 from hooks import record
 
 # What strange bytes in a record can raise on the way; it costs that record.

@@ -10,8 +10,9 @@ from typing import Any
 
 import polars as pl
 
+from etl.sources.facts import clean
+from etl.sources.frames import KEY, MANY_ROWS, POINTS, column_points, no_points
 from etl.sources.jsonl_rows import MAX_STEP
-from etl.sources.reading import KEY, MANY_ROWS, POINTS, clean, column_points, no_points
 
 STEP, LOG_INDEX, TIME, RUNTIME = "step", "_step", "_timestamp", "_runtime"
 ROLES = {LOG_INDEX: "log index", TIME: "wall time", RUNTIME: "runtime"}

@@ -7,7 +7,8 @@ import dataclasses
 import polars as pl
 
 from etl.sources import private
-from etl.sources.reading import KEY, Part
+from etl.sources.frames import KEY
+from etl.sources.reading import Part
 
 # What may hold something private at all: looking for it in every text would take seconds.
 _MAY = r"[/~@\\]|(?i:key|token|secret|passw|bearer|akia)|[-_][A-Za-z0-9_-]{16}|^[0-9a-f]{40}$"

@@ -25,7 +25,7 @@ import snapshots  # noqa: E402
 from etl.blocks import HISTORY, Block, History  # noqa: E402
 from etl.describe import summary_rows  # noqa: E402
 from etl.project import Project, locate  # noqa: E402
-from etl.sources.reading import KEY  # noqa: E402
+from etl.sources.frames import KEY  # noqa: E402
 
 TASKS = ("mmlu_acc", "arc_easy_acc", "gsm8k_acc", "humaneval_acc")
 SPEEDS = ("train/mfu", "train/tok_per_sec", "total_training_flops", "total_training_time")

@@ -9,7 +9,7 @@ import pytest
 from etl import catalog, describe, eras, naming
 from etl.blocks import NOTHING
 from etl.project import Settings
-from etl.sources.reading import Facts
+from etl.sources.facts import Facts
 from etl.stitch import stitch
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonl_files import put, rows
 
 from etl.sources import foreign_jsonl
-from etl.sources.reading import POINTS
+from etl.sources.frames import POINTS
 
 STRETCHES = st.lists(
     st.builds(

@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 
 from etl.sources import hooks_events, hooks_jsonl
+from etl.sources.frames import CONSOLE, TELEMETRY
 from etl.sources.jsonl_rows import Event
-from etl.sources.reading import CONSOLE, TELEMETRY, Reject
+from etl.sources.reading import Reject
 from hooks import record
 
 HEAD = record.encode_event("run", 1.0, {"v": 1, "run_id": "r", "segment": "s", "rank": 0})

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from etl import claims, identity, lineage
 from etl.ledger import Holding
 from etl.project import Settings
-from etl.sources.reading import GROUPED, POINTS, Facts
+from etl.sources.facts import Facts
+from etl.sources.frames import POINTS
+from etl.sources.reading import GROUPED
 
 
 def curve(seed, steps, *, digits=6):

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from etl import blocks, merge, printing
 from etl.blocks import NOTHING
-from etl.sources.reading import KEY, POINTS, Facts, Piece, no_points
+from etl.sources.facts import Facts
+from etl.sources.frames import KEY, POINTS, no_points
+from etl.sources.reading import Piece
 from etl.stitch import stitch
 
 PRECEDENCE = {"hooks-jsonl": 60, "wandb-offline": 50}

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.sources import wandb_history, wandb_items, wandb_log, wandb_offline, wandb_records
-from etl.sources.reading import Facts, column_points
+from etl.sources.facts import Facts
+from etl.sources.frames import column_points
 
 NUMBERS = (
     "0", "-0", "-0.0", "1", "-17", "1.5", "1e5", "1E-3", "1.7953834402e+09", "1e400", "-1e400",

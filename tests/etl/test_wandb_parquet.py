@@ -15,7 +15,7 @@ from parquet_files import read, values, write
 from etl import sources
 from etl.discover import source_of
 from etl.sources import wandb_parquet, wide
-from etl.sources.reading import column_points
+from etl.sources.frames import column_points
 
 
 def test_the_real_history_has_every_row_that_was_measured(fixtures, truths):
