@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from etl import layout, schema, snapshot, tables
+from etl.parts import Part, digest, parts_in, write_part
 from etl.project import Project
-from etl.snapshot import Manifest, Part
+from etl.snapshot import Manifest
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,7 +54,7 @@ def take(
     """
     frozen = [name for name in schema.TABLES if name not in ("history", *schema.LOCAL)]
     noted = _noted(con)
-    there = snapshot.parts_in(project.parts)
+    there = parts_in(project.parts)
     before = _before(project, noted, there) if same and noted else {}
     parts = (
         *(
@@ -109,7 +110,7 @@ def current(con: duckdb.DuckDBPyConnection, project: Project, console_lines: int
     manifest = snapshot.read_manifest(project, identity)
     if any(part.key == "console" for part in manifest.tables) != bool(console_lines):
         return None
-    there = snapshot.parts_in(project.parts)
+    there = parts_in(project.parts)
     return identity if all(part.digest in there for part in manifest.parts) else None
 
 
@@ -160,8 +161,8 @@ def _slots(con: duckdb.DuckDBPyConnection, project: Project) -> Part:
 
 
 def _written(project: Project, name: str, frame: pl.DataFrame) -> Part:
-    part = Part(name, snapshot.digest(frame), frame.height)
-    snapshot.write_part(project.parts, part, lambda: frame)
+    part = Part(name, digest(frame), frame.height)
+    write_part(project.parts, part, lambda: frame)
     return part
 
 

@@ -16,8 +16,9 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from etl import layout, snapshot, tables
+from etl import layout, tables
 from etl.blocks import AXES, HISTORY, Block, History, joined, no_rows, once
+from etl.parts import Part, digest, write_part
 from etl.sources.frames import KEY
 
 Row = dict[str, Any]
@@ -239,7 +240,7 @@ def _wide(frame: pl.DataFrame, name: str, number: int, kind: type[pl.DataType]) 
     )
 
 
-def write_parts(folder: Path, run_id: str, history: History) -> list[tuple[str, snapshot.Part]]:
+def write_parts(folder: Path, run_id: str, history: History) -> list[tuple[str, Part]]:
     """Write *history* as parts of a snapshot, unless they are there; return them with their kinds.
 
     A part's name is a hash of the points in their one form, not of how they are laid out.
@@ -250,7 +251,7 @@ def write_parts(folder: Path, run_id: str, history: History) -> list[tuple[str, 
     if pieces:
         state = hashlib.sha256(f"wide\n{run_id}\n".encode("utf-8", "surrogatepass"))
         for block in history.blocks:
-            place = f"{block.segment}\n{block.source}\n{snapshot.digest(block.frame)}\n"
+            place = f"{block.segment}\n{block.source}\n{digest(block.frame)}\n"
             state.update(place.encode("utf-8", "surrogatepass"))
         rows = sum(piece.frame.height for piece in pieces)
 
@@ -258,13 +259,13 @@ def write_parts(folder: Path, run_id: str, history: History) -> list[tuple[str, 
             frames = [_wide(p.frame, "place", at, pl.Int32) for at, p in enumerate(pieces)]
             return pl.concat(frames, rechunk=False).select(owner, pl.all())
 
-        part = snapshot.Part(run_id, state.hexdigest()[:32], rows)
-        snapshot.write_part(folder, part, wide, compression="uncompressed")
+        part = Part(run_id, state.hexdigest()[:32], rows)
+        write_part(folder, part, wide, compression="uncompressed")
         parts.append(("wide", part))
     if history.long.height:
         owners = pl.Series("run_id", [run_id], dtype=pl.String).new_from_index(0, len(history.long))
         frame = history.long[HISTORY.names()].insert_column(0, owners)
-        part = snapshot.Part(run_id, snapshot.digest(frame), frame.height)
-        snapshot.write_part(folder, part, lambda: frame)
+        part = Part(run_id, digest(frame), frame.height)
+        write_part(folder, part, lambda: frame)
         parts.append(("long", part))
     return parts

@@ -16,7 +16,7 @@ import duckdb
 
 from etl import ledger, tables
 from etl.project import Project
-from etl.snapshot import replace_text
+from etl.whole_file import replace_text
 
 if TYPE_CHECKING:
     from etl.sources.reading import Reject

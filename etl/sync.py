@@ -30,6 +30,7 @@ from etl import project as projects
 from etl.errors import NoDataError, RunatlasError, UsageError, leave, was_stopped
 from etl.project import Project
 from etl.settled import Outcome, settled
+from etl.whole_file import sweep
 
 Progress = Callable[[int, int, str], None]
 
@@ -98,7 +99,7 @@ def sync(
                 _require_data(project, paths, step_key)
             tables.rows(con, "begin")
             ledger.remember(con, given)
-            snapshot.sweep([project.parts, project.snapshots, project.quarantine])
+            sweep([project.parts, project.snapshots, project.quarantine])
             changed = quarantine.refresh(con, project, failed)
             outcome = settled(con, project, settings, step_key, found, known=known)
             if outcome is None:

@@ -22,9 +22,9 @@ if __name__ == "__main__":  # before what takes half of a small build: importing
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(100_000)  # there is little in rings
 
-from etl import snapshot
 from etl.errors import BUG, DONE, NoDataError, RunatlasError, UsageError, leave
 from etl.project import Project, data_dir, locate, with_snapshots
+from etl.whole_file import written
 from reports import index
 from reports.changed import PREVIOUS
 from reports.gather import Report, gather
@@ -177,7 +177,7 @@ def replace_bytes(path: Path, content: bytes) -> bool:
         if path.is_file() and path.read_bytes() == content:
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
-        with snapshot.written(path) as file:
+        with written(path) as file:
             file.write(content)
     except OSError as problem:
         raise UsageError(

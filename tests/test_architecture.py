@@ -15,7 +15,7 @@ ROOMS = {
     "etl": {"etl", "hooks.record"},
     "reports": {
         *("reports", "etl.schema", "etl.snapshot", "etl.project", "etl.errors", "etl.eras"),
-        *("etl.points", "etl.catalog"),
+        *("etl.points", "etl.whole_file"),
         *("etl.diff", "etl.noise", "etl.reach", "etl.state", "etl.naming"),
         *("etl.catalog", "etl.lock", "etl.pulling.connect"),
     },

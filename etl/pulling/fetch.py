@@ -16,7 +16,7 @@ import polars as pl
 from etl.pulling import columns, folder
 from etl.pulling.connect import AnswerError
 from etl.pulling.server import Server
-from etl.snapshot import written
+from etl.whole_file import written
 
 # Rows held at once; about 100 MB of them. More go to files of their own.
 CHUNK_ROWS = 50_000

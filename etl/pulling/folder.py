@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from etl.errors import UsageError
-from etl.snapshot import replace_text, written
+from etl.whole_file import replace_text, written
 
 FORMAT = 1
 MANIFEST, RUN, STAGING, LOCK = "manifest.json", "run.json", ".pulling", ".pull.lock"

@@ -18,8 +18,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from etl import lock, snapshot
+from etl import lock
 from etl.errors import IncompleteError, RunatlasError, UsageError
+from etl.whole_file import replace_text
 from reports.boards import package
 from reports.boards.package import Package
 from reports.boards.target import AbsentError, PushError, Receipt, Say, Target, UnreachableError
@@ -101,7 +102,7 @@ class Outbox:
         }
         document = {"to": target.name, "where": target.where(), "taken": taken}
         text = json.dumps(document, indent=1, sort_keys=True) + "\n"
-        snapshot.replace_text(self._record(target), text)
+        replace_text(self._record(target), text)
 
     def waiting(self, target: Target) -> list[Package]:
         """Return the packages that *target* has not taken, in their order."""

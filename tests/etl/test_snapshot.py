@@ -20,8 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl import project, snapshot
+from etl import parts, project, snapshot
 from etl.errors import UsageError
+from etl.parts import digest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -178,11 +179,11 @@ def test_a_content_hash_is_equal_exactly_when_the_content_is(one, two):
         for rows in (one, two)
     ]
     frames = [pl.DataFrame(rows, schema=SCHEMA, orient="row") for rows in clean]
-    digests = [snapshot.digest(frame) for frame in frames]
+    digests = [digest(frame) for frame in frames]
 
     assert (digests[0] == digests[1]) == (key(clean[0]) == key(clean[1]))
     halves = pl.concat([frames[0].head(2), frames[0].slice(2)], rechunk=False)
-    assert snapshot.digest(halves) == digests[0]
+    assert digest(halves) == digests[0]
 
 
 def test_a_sync_that_is_killed_at_any_moment_leaves_nothing_that_the_next_does_not_mend(
@@ -232,8 +233,8 @@ def test_few_values_are_hashed_as_many_are(kind, data):
     """In Python as in columns, whatever is missing."""
     values = data.draw(st.lists(st.none() | VALUES[kind], max_size=20))
     frame = pl.DataFrame({"x": pl.Series(values, dtype=kind)})
-    few = snapshot.digest(frame)
+    few = digest(frame)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshot, "_FEW", -1)
+        patch.setattr(parts, "_FEW", -1)
 
-        assert snapshot.digest(frame) == few
+        assert digest(frame) == few

@@ -19,6 +19,7 @@ import polars as pl
 
 from etl import history, layout, schema, snapshot
 from etl.blocks import History, canonical
+from etl.parts import Part, digest, write_part
 from etl.project import Project, locate
 
 HOSTILE = "</script><img src=x onerror=alert(1)> \u2028 \u202e%{x} {{7*7}} @ink \"q\" & 'x'"
@@ -71,7 +72,7 @@ def publish(
     previous: str | None = None,
 ) -> tuple[Project, str]:
     """Write *tables* and each run's history as the latest snapshot and return it."""
-    parts: dict[str, list[snapshot.Part]] = {kind: [] for kind in snapshot.HISTORY}
+    parts: dict[str, list[Part]] = {kind: [] for kind in snapshot.HISTORY}
     slots, sources, points = [], Counter(), 0
     for run, held in histories:
         for kind, part in history.write_parts(project.parts, run, held):
@@ -105,9 +106,9 @@ def publish(
     return project, identity
 
 
-def _part(project: Project, key: str, rows: pl.DataFrame) -> snapshot.Part:
-    part = snapshot.Part(key, snapshot.digest(rows), rows.height)
-    snapshot.write_part(project.parts, part, lambda: rows)
+def _part(project: Project, key: str, rows: pl.DataFrame) -> Part:
+    part = Part(key, digest(rows), rows.height)
+    write_part(project.parts, part, lambda: rows)
     return part
 
 
