@@ -111,6 +111,17 @@ function setPointable(chart) {
   }
 }
 
+// The scene as a PNG in a data URL, for which plotly reads pixels.
+function pictureOf(chart) {
+  const { gl } = glOf(chart).glplot;
+  for (const name of ['readPixels', 'isBuffer']) delete gl[name];
+  try {
+    return glOf(chart).toImage('png');
+  } finally {
+    setPointable(chart);
+  }
+}
+
 // The pointer is over this scene, or over none. What it is at is known when `then` is called.
 function pointerIsOver(chart, turns = false, then = null) {
   if (chart === pointedChart && turns === turning) return;

@@ -108,7 +108,7 @@ function pictureSvg(chart) {
   const figure = svgElement('g', { transform: `translate(${MARGIN} 78)` });
   svg.append(figure);
   if (chart.kind === 'scene') {
-    figure.append(svgElement('image', { width: area.width, height: area.height, href: glOf(chart).toImage('png') }));
+    figure.append(svgElement('image', { width: area.width, height: area.height, href: pictureOf(chart) }));
     if (labelLayers.has(chart.key)) drawnFrom(labelLayers.get(chart.key), area, figure);
   } else for (const child of plot.childNodes) drawnFrom(child, area, figure);
   const under = svgElement('g', { transform: `translate(${MARGIN} ${at2(88 + area.height)})` });

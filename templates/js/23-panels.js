@@ -41,11 +41,13 @@ function fitCanvas(canvas, width, height) {
   if (recorder) return penOf(canvas);
   const ratio = devicePixelRatio || 1;
   const size = [Math.round(width * ratio), Math.round(height * ratio)];
-  if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
+  const fits = canvas.width === size[0] && canvas.height === size[1];
+  // for paper Chromium repeats what was called, and would paint what was cleared white, over all below
+  if (!fits || printing) [canvas.width, canvas.height] = size;
   // read or not: without a GPU a thousand lines take 3 s on the way that is not for reading, else 0.1
   const pen = canvas.getContext('2d', { willReadFrequently: true });
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.clearRect(0, 0, width, height);
+  if (fits && !printing) pen.clearRect(0, 0, width, height);
   [pen.lineJoin, pen.lineCap] = ['round', 'round'];
   return pen;
 }
@@ -127,7 +129,10 @@ function drawAxes({ axes, scales: { x, y }, box, grid, words, spec, yTitle, opti
   });
   const name = axes.x.type === 'category' ? '' : axisTitle(axes.x);
   const title = text(name, { x: right, y: height - 3, 'text-anchor': 'end' }, { class: 'axis-title' });
-  for (const svg of [grid, words]) svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
+  for (const svg of [grid, words]) {
+    svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
+    svg.setAttribute('preserveAspectRatio', 'none'); // where paper is of another size both layers are
+  }
   grid.replaceChildren(...rules, floor, ...feet, ...ups, ...along, ...icons, ...marks, title);
   yTitle.textContent = axisTitle(axes.y);
 }

@@ -2,7 +2,7 @@
 // What is brushed on an axis is kept in state.zoom (`parallel/depth`), so that a link has it too.
 
 const PARALLEL = report.charts.filter(({ kind }) => kind === 'parallel');
-const LEAST_WIDTH = 74; // pixels between two axes; where there are fewer the chart scrolls sideways
+const LEAST_WIDTH = 84; // pixels between two axes; where there are fewer the chart scrolls sideways
 const parallels = new Map(); // chart key -> what is on the page
 
 const brushKey = (chart, { key }) => `${chart.key}/${key}`;
@@ -41,7 +41,8 @@ function dimensionTicks(dimension, scale) {
 function layOutParallel(view) {
   const { chart, plot } = view;
   const dimensions = inOrder(chart);
-  const width = Math.max(plot.parentElement.clientWidth - parseFloat(getComputedStyle(plot.parentElement).paddingLeft) * 2, dimensions.length * LEAST_WIDTH);
+  const room = plot.parentElement.clientWidth - parseFloat(getComputedStyle(plot.parentElement).paddingLeft) * 2;
+  const width = printing ? room : Math.max(room, dimensions.length * LEAST_WIDTH); // paper does not scroll
   const height = plot.clientHeight;
   const each = width / dimensions.length;
   view.size = { width, height, top: 52, bottom: height - 12 };

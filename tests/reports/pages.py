@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import re
+import struct
 import time
+import zlib
 
 import numpy as np
 
@@ -75,6 +77,16 @@ def search(tab, query):
     tab.fill("#filter", query)
     wait(tab, f"__runatlas.state.query === {query!r}")
     settle(tab)
+
+
+def colours(png):
+    """Return about how many different pixels a PNG has."""
+    at, packed = 8, b""
+    while at < len(png):
+        length, kind = struct.unpack(">I4s", png[at : at + 8])
+        packed += png[at + 8 : at + 8 + length] if kind == b"IDAT" else b""
+        at += 12 + length
+    return len(set(zlib.decompress(packed)[::7]))
 
 
 def traces(tab, chart):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
 from itertools import pairwise
 
 import pytest
 import snapshots
-from pages import WHERE, data, open_page, said, search, wait
+from pages import WHERE, colours, data, open_page, said, search, wait
 
 CHARTS = ("trajectory", "space", "landscape", "benchmarks")
 
@@ -69,18 +67,8 @@ def test_every_canvas_shows_something(opened, chart):
         chart,
     )
 
-    assert _colours(base64.b64decode(picture.split(",")[1])) > 40
+    assert colours(base64.b64decode(picture.split(",")[1])) > 40
     assert "WebGL is not supported" not in opened.inner_text(f"#plot-{chart}")
-
-
-def _colours(png):
-    """Return about how many different pixels a PNG has."""
-    at, packed = 8, b""
-    while at < len(png):
-        length, kind = struct.unpack(">I4s", png[at : at + 8])
-        packed += png[at + 8 : at + 8 + length] if kind == b"IDAT" else b""
-        at += 12 + length
-    return len(set(zlib.decompress(packed)[::7]))
 
 
 def test_a_line_never_joins_two_runs(opened):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import math
+import re
 
 import polars as pl
 import pytest
-from pages import open_page, settle, wait
+from pages import colours, open_page, settle, wait
 
 from reports.gather import gather
 
@@ -332,12 +334,15 @@ def test_a_chart_is_saved_as_it_stands(tab, mini):
     tab.evaluate("__runatlas.change({ query: 'd8' })")
     settle(tab)
     picture = saved(tab, "trajectory", "png")
+    scene = saved(tab, "trajectory", "svg").decode()
     flat = saved(tab, "curves", "svg").decode()
     rows = list(csv.reader(io.StringIO(saved(tab, "trajectory", "csv").decode())))
     drawn = tab.evaluate("__runatlas.drawn.trajectory")
 
     assert picture.startswith(b"\x89PNG")
     assert int.from_bytes(picture[16:20]) > 2000
+    (drawing,) = re.findall(r'<image [^>]*href="data:image/png;base64,([^"]+)"', scene)
+    assert colours(base64.b64decode(drawing)) > 40  # the scene itself, which WebGL drew
     assert mini.snapshot in flat
     assert "filter d8" in flat
     assert flat.count("<path") > 10
@@ -345,6 +350,24 @@ def test_a_chart_is_saved_as_it_stands(tab, mini):
     assert mini.snapshot in rows[0][0]
     assert {row[0][:2] for row in rows[2:]} == {"d8"}
     assert len(rows) - 2 == drawn
+
+
+def test_nothing_is_cleared_on_paper(tab):
+    """Chromium prints a canvas as what was called on it, and what was cleared white over the rest."""
+    cleared = tab.evaluate("""() => {
+      const { prototype } = CanvasRenderingContext2D;
+      const { clearRect, stroke } = prototype;
+      const calls = { clearRect: 0, stroke: 0 };
+      prototype.clearRect = function (...place) { calls.clearRect++; clearRect.apply(this, place); };
+      prototype.stroke = function () { calls.stroke++; stroke.apply(this); };
+      dispatchEvent(new Event('beforeprint'));
+      Object.assign(prototype, { clearRect, stroke });
+      dispatchEvent(new Event('afterprint'));
+      return calls;
+    }""")
+
+    assert cleared["stroke"] > 50
+    assert cleared["clearRect"] == 0
 
 
 def test_a_look_from_above_is_a_part_of_the_view(tab):
