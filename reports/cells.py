@@ -11,7 +11,7 @@ from reports import theme, words
 from reports.charts.spec import Chart, When
 from reports.gather import Report
 from reports.load import Run, Value
-from reports.results import Column
+from reports.results import Column, measured_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def config_words(report: Report, run: Run, role: str) -> str | None:
 
 def best_by_stage(report: Report) -> list[tuple[Column, list[Cell]]]:
     """Return for each quantity and stage the best value and whose it is."""
-    keys = ["accuracy", *(metric.name for metric in report.axes.benchmarks), "bpb"]
+    keys = ["accuracy", *measured_keys(report.axes), "bpb"]
     columns = [report.results.columns[key] for key in keys if key in report.results.columns]
     stages = sorted({theme.stage_index(run.stage) for run in report.facts.runs})
     return [(column, [_best(report, stage, column) for stage in stages]) for column in columns]

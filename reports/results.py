@@ -26,6 +26,20 @@ STEADY = ("throughput", "efficiency")  # a run's best single step says little: t
 HEADLINES = ("core_metric", "chatcore_metric")
 
 
+# What the page's own columns are called, so that no metric can be.
+OWN_KEYS = frozenset(
+    {
+        *("name", "id", "stage", "state", "era", "project", "tags", "steps", "points", "parent"),
+        *("depth", "dim", "batch", "lr", "params", "loss", "bpb", "accuracy"),
+    }
+)
+
+
+def column_key(metric: str) -> str:
+    """Return the key of a metric's column: its name, where that is not one of the page's own."""
+    return f"logged:{metric}" if metric in OWN_KEYS else metric
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One quantity of every run, in the order of the runs."""
@@ -79,15 +93,16 @@ def results(db: duckdb.DuckDBPyConnection, facts: Facts, axes: Axes, seen: Scan)
             axes.accuracy.explained,
         )
     shown = [key for key in _TABLE if key in columns and (key != "era" or _dated(facts))]
-    headlines = [name for name in HEADLINES if name in columns and (name,) != axes.accuracies]
-    measured = [*headlines, *(metric.name for metric in axes.benchmarks)]
     place = shown.index("steps")
+    shown[place:place] = [key for key in measured_keys(axes) if key in columns]
     for metric in facts.catalog.values():
-        if metric.name not in columns and metric.name in ends:
-            columns[metric.name] = _result(facts.runs, ends, metric, _rule(metric), metric.name)
-    shown[place:place] = measured
-    for key in _config_keys(facts.runs):
-        columns.setdefault(key, _config_column(facts.runs, key, key, key))
+        key = column_key(metric.name)
+        if key not in columns and metric.name in ends:
+            columns[key] = _result(facts.runs, ends, metric, _rule(metric), key)
+    for source in _config_keys(facts.runs):
+        key = f"config:{source}" if source in columns else source
+        if axes.keys.get(source) != source:  # depth of config is what the page calls depth
+            columns[key] = _config_column(facts.runs, source, key, source)
     return Results(columns, tuple(shown), _diverged(axes, seen), best_steps)
 
 
@@ -162,8 +177,14 @@ def _shown_results(facts: Facts, axes: Axes) -> list[tuple[str, Metric, str]]:
             found.append(("loss", metric, "last"))
     shown = dict.fromkeys((*HEADLINES, *(metric.name for metric in axes.benchmarks)))
     measured = [facts.catalog[name] for name in shown if name in facts.catalog]
-    found += [(metric.name, metric, "max") for metric in measured]
+    found += [(column_key(metric.name), metric, "max") for metric in measured]
     return found
+
+
+def measured_keys(axes: Axes) -> list[str]:
+    """Return the columns of what is measured of a whole model, but for what accuracy itself is."""
+    names = dict.fromkeys((*HEADLINES, *(metric.name for metric in axes.benchmarks)))
+    return [column_key(name) for name in names if (name,) != axes.accuracies]
 
 
 def _rule(metric: Metric) -> str:

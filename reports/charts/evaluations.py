@@ -16,7 +16,7 @@ from reports.axes import AGGREGATES, Metric
 from reports.charts import plane, spec
 from reports.charts.spec import Absent, Chart, Json, Note, Shown, col, of_run
 from reports.load import Facts, Run
-from reports.results import Results
+from reports.results import Results, column_key
 
 MOST = 12  # panels
 BRIEF = {"pretraining": "pretrain", "midtraining": "midtrain"}  # four stand in a small panel
@@ -70,14 +70,18 @@ def evaluations(facts: Facts, found: Results) -> Chart:
 
 def _metrics(facts: Facts, found: Results) -> tuple[list[Metric], int]:
     """Return the evaluations that most runs have, benchmarks first, and how many there are more."""
-    every = [m for m in facts.catalog.values() if m.family in FAMILIES and m.name in found.columns]
+    every = [
+        m
+        for m in facts.catalog.values()
+        if m.family in FAMILIES and column_key(m.name) in found.columns
+    ]
     every.sort(key=lambda m: (-m.runs, m.name in AGGREGATES, m.name))
     kept = sorted(every[:MOST], key=lambda m: (m.name in AGGREGATES, -m.runs, m.name))
     return kept, len(every) - len(kept)
 
 
 def _value(found: Results, metric: Metric, run: Run) -> float | None:
-    value = found.columns[metric.name].values[run.index]
+    value = found.columns[column_key(metric.name)].values[run.index]
     return float(value) if isinstance(value, float | int) else None
 
 

@@ -14,7 +14,7 @@ from reports import words
 from reports.axes import Axes
 from reports.charts.spec import Absent, Chart, Json, Note
 from reports.load import Facts, Value
-from reports.results import Column, Results
+from reports.results import Column, Results, column_key
 
 MOST_ASKED, MOST_REACHED = 7, 4
 MOST_CATEGORIES = 8
@@ -71,7 +71,7 @@ def _asked(found: Results) -> list[Column]:
 
 def _reached(axes: Axes, found: Results) -> list[Column]:
     own = _own(axes, found)
-    wanted = ["loss", "bpb", *(m.name for m in axes.benchmarks), "core_metric", own]
+    wanted = ["loss", "bpb", *(column_key(m.name) for m in axes.benchmarks), "core_metric", own]
     known = [found.columns[key] for key in dict.fromkeys(wanted) if key in found.columns]
     kept = [column for column in known if _tells(column)]
     kept.sort(key=lambda c: (c.key not in ("bpb", own), -_known(c)))
@@ -81,7 +81,7 @@ def _reached(axes: Axes, found: Results) -> list[Column]:
 
 def _own(axes: Axes, found: Results) -> str:
     """Return the column that says how good a run is; of one metric it is that metric's."""
-    alone = axes.accuracies[0] if len(axes.accuracies) == 1 else ""
+    alone = column_key(axes.accuracies[0]) if len(axes.accuracies) == 1 else ""
     return alone if alone in found.columns else "accuracy"
 
 

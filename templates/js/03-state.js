@@ -3,6 +3,7 @@
 
 const byId = (id) => document.getElementById(id);
 const report = window.__parts.document;
+Object.setPrototypeOf(report.columns, null); // a link may name any: 'constructor' is none
 const RUNS = report.runs.name.length;
 
 // JSON has no NaN: in a column of numbers it came as text.

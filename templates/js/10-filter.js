@@ -33,8 +33,14 @@ function equals(value, wanted) {
   return value !== null && String(value).toLowerCase() === wanted.toLowerCase();
 }
 
+// By its key, or by what stands over it in the table.
+function columnNamed(name) {
+  const labelled = ({ label }) => label.toLowerCase() === name.toLowerCase();
+  return report.columns[name] || Object.values(report.columns).find(labelled);
+}
+
 function clause(key, operator, wanted, problems) {
-  const column = report.columns[key];
+  const column = columnNamed(key);
   if (!column) {
     problems.push(`no column ${key}${likely(key)}`);
     return () => true;
@@ -84,7 +90,11 @@ function parsed(query) {
       if (next()?.kind === 'word') at += 1;
       return () => true;
     }
-    if (!token.quoted && token.text.toLowerCase() === 'not' && next() && next().kind !== 'operator') {
+    if (!token.quoted && ['not', '!'].includes(token.text.toLowerCase()) && next()?.kind !== 'operator') {
+      if (!next() || next().kind === ')') {
+        problems.push(`“${token.text}” has nothing after it`);
+        return () => true;
+      }
       const test = one();
       return (run) => !test(run);
     }
@@ -100,21 +110,23 @@ function parsed(query) {
     return clause(token.text, operator, value.text, problems);
   }
 
-  function all() {
+  function all(afterOr) {
     const tests = [];
+    const began = at;
     while (next() && next().kind !== ')' && !isWord('or')) {
       if (isWord('and')) at += 1;
       else tests.push(one());
     }
-    if (!tests.length && list.length) problems.push('“or” needs something on both sides');
+    if (!tests.length && (afterOr || isWord('or'))) problems.push('“or” needs something on both sides');
+    else if (!tests.length && at > began) problems.push('“and” needs something on both sides');
     return (run) => tests.every((test) => test(run));
   }
 
   function any() {
-    const tests = [all()];
+    const tests = [all(false)];
     while (isWord('or')) {
       at += 1;
-      tests.push(all());
+      tests.push(all(true));
     }
     return (run) => tests.some((test) => test(run));
   }

@@ -130,3 +130,43 @@ def test_a_project_of_one_point_says_what_it_has(page_of):
     assert "1 run" in text
     assert tab.locator("#runs-table tbody tr").count() == 1
     assert "2.5" in tab.inner_text("#runs-table")
+
+
+def test_a_metric_or_a_setting_that_is_called_as_the_page_calls_its_own_is_another(page_of):
+    """A logged `accuracy` is not the mean that the page draws, nor `steps` of config the last."""
+
+    def log(folder):
+        four = {f"{task}_acc": 0.4 for task in ("mmlu", "arc_easy", "gsm8k", "humaneval")}
+        for run in range(2):
+            rows = {s: {"train/loss": 3 / (s + 1), "accuracy": 0.9, **four} for s in range(4)}
+            run_of(folder, f"r{run}", rows, config={"steps": 70 + run, "depth": 4 + run})
+
+    tab = page_of(log)
+    calm(tab)
+    columns = tab.evaluate(
+        "Object.fromEntries(['accuracy', 'logged:accuracy', 'steps', 'config:steps', 'depth']"
+        ".map((key) => [key, __runatlas.report.columns[key].values]))"
+    )
+    panels = tab.locator("#plot-evaluations .panel-title").all_inner_texts()
+
+    assert columns == {
+        "accuracy": [0.4, 0.4],
+        "logged:accuracy": [0.9, 0.9],
+        "steps": [3, 3],
+        "config:steps": [70, 71],
+        "depth": [4, 5],
+    }
+    assert "config:depth" not in tab.evaluate("Object.keys(__runatlas.report.columns)")
+    assert len(panels) == 5
+
+
+@pytest.mark.parametrize("name", ["__proto__", "constructor", "toString"])
+def test_a_link_that_names_what_every_object_has_leaves_the_page_whole(browser, mini, name):
+    """No column is called so; the filter says it."""
+    context = browser.new_context(viewport={"width": 1200, "height": 400}, offline=True)
+    tab = open_page(context, f"{mini.page}#colour={name}&sort={name}&bounds.{name}=1,2&q={name}=1")
+    wait(tab, "__runatlas.interactive && __runatlas.idle")
+    wait(tab, f"document.getElementById('filter-problem').textContent === 'no column {name}'", 5)
+
+    assert tab.errors == []
+    context.close()

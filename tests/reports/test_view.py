@@ -144,6 +144,8 @@ def test_a_sent_link_opens_the_view(browser, mini):
         ("not name~d4 not name~d2", "not (d4 or d2)"),
         ('"d8-sft"', "name=d8-sft"),
         ("stage=SFT and d8", "d8 stage=sft"),
+        ("!stage=sft !d4", "not stage=sft not d4"),
+        ('"Learning rate"<0.001', "lr<0.001"),
     ],
 )
 def test_the_filter_has_one_meaning_however_it_is_written(view, query, same_as):
@@ -166,13 +168,15 @@ def test_the_filter_has_one_meaning_however_it_is_written(view, query, same_as):
         ("d4)", "a bracket closes that was not opened"),
         ('"d4', "a quotation mark stays open"),
         ("d4 or", "“or” needs something on both sides"),
+        ("and", "“and” needs something on both sides"),
+        ("d4 not", "“not” has nothing after it"),
     ],
 )
 def test_a_filter_that_cannot_be_read_says_why(view, query, problem):
     """The words stand at the box, and the box is marked for a screen reader."""
     _, said = names(view, query)
 
-    assert problem in said
+    assert said == problem
     assert view.get_attribute("#filter", "aria-invalid") == "true"
 
 
@@ -353,12 +357,12 @@ def test_a_chart_is_saved_as_it_stands(tab, mini):
 
 
 def test_nothing_is_cleared_on_paper(tab):
-    """Chromium prints a canvas as what was called on it, and what was cleared white over the rest."""
+    """Chromium prints what was called on a canvas, and what was cleared as white over the rest."""
     cleared = tab.evaluate("""() => {
       const { prototype } = CanvasRenderingContext2D;
       const { clearRect, stroke } = prototype;
       const calls = { clearRect: 0, stroke: 0 };
-      prototype.clearRect = function (...place) { calls.clearRect++; clearRect.apply(this, place); };
+      prototype.clearRect = function (...at) { calls.clearRect++; clearRect.apply(this, at); };
       prototype.stroke = function () { calls.stroke++; stroke.apply(this); };
       dispatchEvent(new Event('beforeprint'));
       Object.assign(prototype, { clearRect, stroke });
