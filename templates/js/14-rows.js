@@ -15,17 +15,32 @@ function tablesOf(chart) {
   return [...new Set(names)];
 }
 
-function rowsOfTable(name) {
+const AIDS = /^(run|line|size|known|place|[abcdxyz]|m\d+)$/; // columns for drawing; what they show has a label
+
+// The columns of a table as [heading, reference]: what the hover says of its rows, then all else.
+function columnsOf(chart, name) {
+  const options = choicesOf(chart);
+  const said = new Map();
+  for (const trace of chart.traces) {
+    if (trace.role !== 'data' || resolved(trace.table, options) !== name) continue;
+    for (const [label, reference] of hoverColumns(chart, trace)) said.set(label, reference);
+  }
+  const used = new Set([...said.values()].map((reference) => reference?.$));
+  const rest = Object.keys(tables[name]).filter((key) => !AIDS.test(key) && !used.has(key));
+  return [...said, ...rest.map((key) => [key, { $: key }])];
+}
+
+function rowsOfTable(chart, name) {
   const table = tables[name];
   const fits = state.at === null ? () => true : playedRows(table);
-  const keys = Object.keys(table).filter((key) => !['run', 'line', 'size', 'known'].includes(key));
-  const out = [['run', 'run_id', 'stage', ...keys]];
-  for (let row = 0; row < table.run.length; row++) {
+  const columns = columnsOf(chart, name);
+  const rows = [...table.run.keys()].filter((row) => table.run[row] >= 0 && shown[table.run[row]] && fits(row));
+  const values = columns.map(([, reference]) => pick(reference, { table, rows }));
+  const named = rows.map((row, i) => {
     const run = table.run[row];
-    if (run < 0 || !shown[run] || !fits(row)) continue;
-    out.push([inert(report.runs.name[run]), IDS[run], report.stages.names[report.runs.stage[run]], ...keys.map((key) => table[key][row])]);
-  }
-  return out;
+    return [inert(report.runs.name[run]), IDS[run], report.stages.names[report.runs.stage[run]], ...values.map((column) => column[i])];
+  });
+  return [['run', 'run_id', 'stage', ...columns.map(([heading]) => heading)], ...named];
 }
 
 // Of a chart that shows runs as wholes: their columns.
@@ -40,7 +55,7 @@ function rowsOfRuns() {
 
 function csvOf(chart) {
   const found = tablesOf(chart);
-  const parts = found.length ? found.map(rowsOfTable) : [rowsOfRuns()];
+  const parts = found.length ? found.map((name) => rowsOfTable(chart, name)) : [rowsOfRuns()];
   const comment = `# ${viewWords().replaceAll('\n', ' ')}`;
   return [comment, ...parts.map((part) => part.map((row) => row.map(quotedCell).join(',')).join('\n'))].join('\n') + '\n';
 }

@@ -356,6 +356,27 @@ def test_a_chart_is_saved_as_it_stands(tab, mini):
     assert len(rows) - 2 == drawn
 
 
+@pytest.mark.parametrize(
+    ("chart", "columns"),
+    [
+        ("space", "depth,model_dim,device_batch_size,learning_rate,best mean accuracy"),
+        ("evaluations", "copy_acc,count_acc,parity_acc"),
+        ("benchmarks", "step,copy_acc,parity_acc"),
+        ("trajectory", "step,train/loss,mean accuracy"),
+    ],
+)
+def test_a_saved_table_has_the_names_that_the_chart_has(tab, chart, columns):
+    """Quantities by what they are called, not by where the drawing has them."""
+    if chart == "evaluations":
+        tab.locator("#plot-evaluations").scroll_into_view_if_needed()
+    _, head, *rows = csv.reader(io.StringIO(saved(tab, chart, "csv").decode()))
+
+    assert head[:3] == ["run", "run_id", "stage"]
+    assert not [name for name in columns.split(",") if name not in head], head
+    assert not {"x", "y", "z", "place", "a", "m0"} & set(head)
+    assert rows
+
+
 def test_nothing_is_cleared_on_paper(tab):
     """Chromium prints what was called on a canvas, and what was cleared as white over the rest."""
     cleared = tab.evaluate("""() => {
