@@ -74,8 +74,9 @@ def status(report: Report, run: Run) -> str:
 
 def figures(report: Report) -> list[Figure]:
     """Return up to four key figures, of what the project has measured."""
+    accuracy = "accuracy" if "accuracy" in report.results.columns else "core_metric"
     wanted = (
-        ("accuracy", "Best", max),
+        (accuracy, "Best", max),
         ("bpb", "Lowest", min),
         ("loss", "Lowest", min),
         ("train/mfu", "Highest", max),

@@ -11,6 +11,7 @@ import sys
 import pytest
 import snapshots
 
+from etl import sync
 from reports import assets, build
 
 
@@ -177,3 +178,19 @@ def test_templates_are_compiled_once_where_that_can_be_kept(tmp_path, monkeypatc
 
     assert texts == {"2"}
     assert len(list(folder.glob("__pycache__/*.pyc"))) == writable
+
+
+def test_a_project_of_reported_values_alone_shows_them_and_where_they_are_from(tmp_path, fixtures):
+    """W&B's table of runs has no history: columns, scaling and sources are of its summaries."""
+    places = ["--project", "p", "--data-dir", str(tmp_path)]
+
+    assert sync.main([*places, str(fixtures / "wandb_runs_table")]) == 0
+    assert build.main(places) == 0
+
+    page = (tmp_path / "p" / "reports" / "latest.html").read_text()
+
+    assert "<dt>Read from</dt><dd>wandb-runs-table</dd>" in page
+    assert "lowest val/bpb" in page
+    assert "best CORE" in page
+    assert "All 33 metrics" in page
+    assert "No run has both a loss and its FLOPs" not in page
