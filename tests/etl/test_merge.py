@@ -236,8 +236,8 @@ def test_what_another_source_printed_in_four_decimals_is_agreement(wide):
     order = {"nanochat-console": 1, "nanochat-report": 0}
     ours = {1: 0.13587, 2: 0.03125, 3: 0.03125, 4: 0.374151, 5: 0.2200}
     theirs = {1: 0.1359, 2: 0.0312, 3: 0.0313, 4: 0.3742, 5: 0.2204}
-    one = file_of("nanochat-console", 0, ours, wide=wide)
-    two = file_of("nanochat-report", 0, theirs)
+    one = file_of("nanochat-console", 2, ours, wide=wide)
+    two = file_of("nanochat-report", 2, theirs)
     found = merge.merge(NOTHING, [one, two], SEGMENTS, order)
 
     assert found.differing["step"].to_list() == [5]
