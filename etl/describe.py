@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -245,21 +245,29 @@ def key_rows(
             longest[place] = fact
     found: dict[tuple[str, str], Row] = {}
     for (source, _, _), fact in sorted(longest.items()):
-        for key, count in [*fact.keys.items(), *((key, 0) for key in fact.roles)]:
-            role = fact.roles.get(key, "metric")
+        for key, count, role in _spelled(fact):
             row = found.setdefault(
                 (source, key),
                 {
                     "run_id": run_id,
                     "source": source,
                     "key": key,
-                    "metric": metric_of(key) if role == "metric" else None,
+                    "metric": metric_of(key) if role in ("metric", "summary") else None,
                     "role": role,
                     "points": 0,
                 },
             )
             row["points"] += count
     return [found[place] for place in sorted(found)]
+
+
+def _spelled(fact: Facts) -> Iterator[tuple[str, int, str]]:
+    """Yield each key with its points and its role; of a summary those that have no history."""
+    for key, count in [*fact.keys.items(), *((key, 0) for key in fact.roles)]:
+        yield key, count, fact.roles.get(key, "metric")
+    for key, value in flat(fact.summary).items():
+        if value is not None and not key.startswith("_") and key not in {**fact.keys, **fact.roles}:
+            yield key, 0, "summary"
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

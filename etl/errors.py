@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
-DONE, BUG, USAGE, INCOMPLETE, NO_DATA, LOCKED = 0, 1, 2, 3, 4, 75
+DONE, BUG, USAGE, INCOMPLETE, NO_DATA, LOCKED, STOPPED = 0, 1, 2, 3, 4, 75, 130
 
 
 class RunatlasError(Exception):
@@ -19,6 +21,11 @@ class RunatlasError(Exception):
         super().__init__(what)
         self.what, self.where, self.done, self.fix = what, where, done, fix
 
+    def document(self) -> dict[str, object]:
+        """Return the error as ``--json`` prints it."""
+        told = {"error": self.what, "where": self.where, "done": self.done, "fix": self.fix}
+        return {**told, "code": self.code}
+
     def __str__(self) -> str:
         lines = [f"error: {self.where}: {self.what}" if self.where else f"error: {self.what}"]
         if self.done:
@@ -26,6 +33,19 @@ class RunatlasError(Exception):
         if self.fix:
             lines.append(f"  fix: {self.fix}")
         return "\n".join(lines)
+
+
+class BugError(RunatlasError):
+    """What nobody foresaw."""
+
+
+class StoppedError(RunatlasError):
+    """A person stopped the command."""
+
+    code = STOPPED
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.done}"
 
 
 class UsageError(RunatlasError):
@@ -50,6 +70,19 @@ class LockedError(RunatlasError):
     """Another process works on the same project."""
 
     code = LOCKED
+
+
+def tell(problem: RunatlasError, *, as_json: bool, clean: Callable[[str], str] = str) -> int:
+    """Say *problem* to a person, and to a program that asked for JSON; return the exit code.
+
+    *clean* takes out of a text what is secret.
+    """
+    sys.stderr.write(clean(f"{problem}\n"))
+    if as_json:
+        with suppress(OSError):  # nobody reads it
+            sys.stdout.write(clean(json.dumps(problem.document(), sort_keys=True)) + "\n")
+            sys.stdout.flush()
+    return problem.code
 
 
 def leave(code: int) -> NoReturn:

@@ -8,7 +8,7 @@ import duckdb
 
 from etl import claims, identity, ledger, tables
 from etl.errors import NoDataError, UsageError
-from etl.project import Project, Settings
+from etl.project import Project, Settings, command
 
 _EXAMPLES = 3
 
@@ -27,7 +27,7 @@ def explain(project: Project, settings: Settings, wanted: str) -> dict[str, Any]
         raise NoDataError(
             f"project {project.name} has no tables yet",
             where=str(project.folder),
-            fix=f"python -m etl.sync --project {project.name} PATH",
+            fix=command("etl.sync", project, "PATH"),
         )
     with tables.opened_to_read(project.database) as con:
         run_id = _run(con, project, wanted)
@@ -66,7 +66,7 @@ def _run(con: duckdb.DuckDBPyConnection, project: Project, wanted: str) -> str:
     raise UsageError(
         f"no run of project {project.name} is called {wanted!r}",
         done=f"it has {len(runs)}: {known}",
-        fix=f"python -m etl.sync --project {project.name} --explain ID",
+        fix=command("etl.sync", project, "--explain ID"),
     )
 
 

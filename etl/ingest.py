@@ -123,6 +123,7 @@ class Ingest:
         if rules != now:
             for (run_id,) in tables.rows(self.con, "select run_id from store.runs"):
                 self.anew.add(run_id)
+            self.store.cataloged = False
         if (rules, told) != (now, key):
             tables.rows(self.con, "update store.meta set rules = ?, step_key = ?", now, key)
 

@@ -125,6 +125,7 @@ def merge(
     in_columns = {metric for part in given for block in part.blocks for metric in block.metrics}
     if not in_columns:
         long, differing = merge_rows([part.long for part in given], cutoffs, precedence)
+        differing = printing.beyond(differing)
         few = long.height < least
         return Merged(History((), long) if few else blocks.canonical((), long, least), differing)
     texts = {m for part in given for m in _with_text(part.long)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -104,6 +105,17 @@ def locate(name: str, folder: Path) -> Project:
             fix="use letters, digits, '.', '_' and '-', beginning with a letter or digit",
         )
     return Project(name, folder / name)
+
+
+def command(module: str, project: Project | Path, *words: str) -> str:
+    """Return the command line of *module* that works on *project*, wherever its data folder is.
+
+    Of a data folder alone the project is to be named; *words* in capitals stand for a person's own.
+    """
+    folder = project.folder.parent if isinstance(project, Project) else project
+    name = project.name if isinstance(project, Project) else "NAME"
+    chosen = () if folder == data_dir(None) else ("--data-dir", shlex.quote(str(folder)))
+    return " ".join(("python -m", module, "--project", name, *words, *chosen))
 
 
 def with_snapshots(folder: Path) -> list[Project]:

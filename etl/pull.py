@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import sys
 import tempfile
@@ -11,6 +12,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,32 +38,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         root = _root(options)
         outcome = _pull(options, root, said)
-    except RunatlasError as problem:
-        sys.stderr.write(_clean(f"{problem}\n", said))
-        return problem.code
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; what was pulled is kept, and the next pull goes on from there\n")
-        return 130
-    except OSError as problem:  # mostly: no room
-        name = f"{problem.filename}: " if problem.filename else ""
-        sys.stderr.write(
-            f"error: {name}{problem.strerror or problem}\n  what was pulled before is kept\n"
-            "  fix: make room or permission there, and run this again\n"
-        )
-        return errors.USAGE
-    except Exception as problem:  # noqa: BLE001  the last line of defence
-        if options.debug:
+    except (Exception, KeyboardInterrupt) as problem:  # noqa: BLE001  the last line of defence
+        failure = _failure(problem)
+        if options.debug and isinstance(failure, errors.BugError):
             sys.stderr.write(_clean(traceback.format_exc(), said))
-        words = _clean(f"{type(problem).__name__}: {problem}", said)
-        sys.stderr.write(
-            f"error: a bug in runatlas: {words}\n  what was pulled before is kept\n"
-            "  fix: run again with --debug and report what it prints\n"
-        )
-        return errors.BUG
+        return errors.tell(failure, as_json=options.json, clean=partial(_clean, said=said))
     with suppress(OSError):  # nobody reads the result, which is in the manifest
         _print(outcome, options, root, said)
         sys.stdout.flush()
     return errors.INCOMPLETE if outcome.failed else errors.DONE
+
+
+def _failure(problem: BaseException) -> RunatlasError:
+    """Return what ended the pull as an error that a person can act on."""
+    if isinstance(problem, RunatlasError):
+        return problem
+    kept = "what was pulled before is kept"
+    if isinstance(problem, KeyboardInterrupt):
+        done = "what was pulled is kept, and the next pull goes on from there"
+        return errors.StoppedError("stopped", done=done)
+    if isinstance(problem, OSError):  # mostly: no room
+        return errors.UsageError(
+            problem.strerror or str(problem),
+            where=str(problem.filename or ""),
+            done=kept,
+            fix="make room or permission there, and run this again",
+        )
+    what = f"a bug in runatlas: {type(problem).__name__}: {problem}"
+    fix = "run again with --debug and report what it prints"
+    return errors.BugError(what, done=kept, fix=fix)
 
 
 def _pull(options: argparse.Namespace, root: Path, said: list[str]) -> Outcome:
@@ -140,9 +145,9 @@ def _print(outcome: Outcome, options: argparse.Namespace, root: Path, said: Sequ
         f"{options.entity} at {outcome.base_url}: {outcome.runs} runs, {outcome.rows:,} rows"
         f" ({outcome.pulled} pulled, {outcome.unchanged} unchanged)\nin {root}\n"
     )
-    where = f" --data-dir {options.data_dir}" if options.data_dir else ""
-    path = f" {root}" if options.to else ""
-    sys.stdout.write(f"next: python -m etl.sync --project {options.project}{path}{where}\n")
+    project = projects.locate(options.project, projects.data_dir(options.data_dir))
+    path = [shlex.quote(str(root))] if options.to else []
+    sys.stdout.write(f"next: {projects.command('etl.sync', project, *path)}\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -104,7 +104,7 @@ TABLES: dict[str, dict[str, str]] = {
         "source": "VARCHAR",
         "key": "VARCHAR",  # as the source spells it
         "metric": "VARCHAR",
-        "role": "VARCHAR",  # metric, step, log index, wall time, runtime
+        "role": "VARCHAR",  # metric, summary, step, log index, wall time, runtime
         "points": "BIGINT",
     },
     "disagreements": {

@@ -15,6 +15,9 @@ from etl import catalog, eras, ledger, tables
 from etl.discover import Found
 from etl.project import Project, Settings
 
+# Of what is made of the same files. Where another one is noted, every run is made anew.
+_REVISION = 2
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -52,8 +55,9 @@ def settled(
 
 
 def rules(settings: Settings) -> str:
-    """Return a hash of all that decides names and stages."""
+    """Return a hash of all that decides what is made of the same files."""
     parts = (
+        _REVISION,
         catalog.METRICS,
         catalog.COMMON,
         catalog.ENDINGS,

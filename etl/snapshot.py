@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ import duckdb
 
 from etl import layout, schema
 from etl.errors import NoDataError, UsageError
-from etl.parts import Part, parts_in
-from etl.project import Project
+from etl.parts import Part, is_whole, parts_in
+from etl.project import Project, command
 from etl.whole_file import replace_text
 
 FORMAT = 2
@@ -99,13 +100,12 @@ def read_manifest(project: Project, snapshot: str = POINTER) -> Manifest:
         NoDataError: the project has no snapshot.
         UsageError: it has no such snapshot, or one of a format that is not known here.
     """
-    sync = f"python -m etl.sync --project {project.name}"
     known = sorted(project.snapshots.glob("*.json"))
     if not known:
         raise NoDataError(
             f"project {project.name} has no snapshot",
             where=str(project.folder),
-            fix=sync + " PATH",
+            fix=command("etl.sync", project, "PATH"),
         )
     wanted = snapshot
     if snapshot == POINTER:
@@ -163,13 +163,34 @@ def require(project: Project, manifest: Manifest) -> None:
         )
 
 
+def require_whole(project: Project, parts: Iterable[Part]) -> None:
+    """Raise UsageError unless each of *parts*, which are there, has its end."""
+    files = (project.parts / f"{part.digest}.parquet" for part in parts)
+    cut = [file for file in files if not is_whole(file)]
+    if not cut:
+        return
+    more = f", and {len(cut) - 1} more" if len(cut) > 1 else ""
+    done, again = "nothing was changed", "copy it again from where the snapshot was made"
+    if project.database.exists():
+        named = " ".join(shlex.quote(str(file)) for file in cut[:8])
+        again = f"rm {named} && {command('etl.sync', project)}"
+        done += "; a sync writes anew what is removed"
+    raise UsageError(
+        f"a damaged part: no whole Parquet file{more}",
+        where=str(cut[0]),
+        done=done,
+        fix=again,
+    )
+
+
 def connect(project: Project, manifest: Manifest) -> duckdb.DuckDBPyConnection:
     """Return an in-memory database with the snapshot's tables as views, named as in ``schema``.
 
     Raises:
-        UsageError: a part of the snapshot is not there.
+        UsageError: a part of the snapshot is not there, or not whole.
     """
     require(project, manifest)
+    require_whole(project, manifest.parts)
     connection = duckdb.connect()
     connection.execute("set timezone = 'UTC'").fetchall()
     groups: dict[str, list[str]] = {name: [] for name in (*schema.TABLES, *layout.PARTS)}

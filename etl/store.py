@@ -7,7 +7,18 @@ from collections.abc import Callable, Sequence
 import duckdb
 import polars as pl
 
-from etl import blocks, describe, history, ledger, machine, merge, naming, sources, tables
+from etl import (
+    blocks,
+    describe,
+    history,
+    ledger,
+    machine,
+    measured,
+    merge,
+    naming,
+    sources,
+    tables,
+)
 from etl.blocks import History
 from etl.book import Book
 from etl.describe import Row
@@ -139,7 +150,9 @@ class Store:
         before = stored.melted()
         old = self._segments(run_id)
         now = {(s.segment_id, s.rank): s for s in segments}
-        query = "select metric, key from store.keys where run_id = ? and source = ?"
+        query = (
+            "select metric, key from store.keys where run_id = ? and source = ? and role = 'metric'"
+        )
         frames = [before.clear()]
         for held in lost:
             place = (held.facts.segment_id, held.facts.rank)
@@ -228,38 +241,16 @@ class Store:
             or before.counts("metric").keys() != after.counts("metric").keys()
         ):
             return False
-        put = {(r["key"], r["metric"]) for r in self.rows["keys"] if r["run_id"] == run_id}
-        query = "select key, metric from store.keys where run_id = ?"
-        return put == set(tables.rows(self.con, query, run_id))
+        keys = [row for row in self.rows["keys"] if row["run_id"] == run_id]
+        summary = [row for row in self.rows["summary"] if row["run_id"] == run_id]
+        return measured.names_stand(self.con, run_id, keys, summary)
 
     def write_catalog(self) -> None:
         """Write what is known of every metric that any run has, if that may have changed."""
         if self.cataloged:
             return
         self.cataloged = True
-        query = """
-            select m.metric,
-                to_json(list_sort(list(distinct k.key) filter (k.key <> m.metric)))::varchar
-            from (select distinct metric from store.measured) m
-            left join store.keys k on k.metric = m.metric
-            group by m.metric order by m.metric
-        """
-        found = tables.rows(self.con, query)
-        tables.rows(self.con, "delete from store.metrics")
-        tables.add(self.con, "metrics", [_metric_row(*row) for row in found])
-
-
-def _metric_row(metric: str, aliases: str | None) -> Row:
-    known = naming.describe(metric)
-    return {
-        "metric": metric,
-        "unit": known.unit if known else None,
-        "direction": known.direction if known else None,
-        "family": known.family if known else None,
-        "known": known is not None and known.unit_known,
-        "description": known.description if known else None,
-        "aliases": aliases,
-    }
+        measured.write(self.con)
 
 
 def _fitting(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import json
 import os
@@ -172,7 +173,7 @@ def _require_data(project: Project, paths: Sequence[Path], step_key: str | None)
         f"no training log in {looked} files" if looked else "no training log",
         where=names,
         done=f"nothing was changed; project {project.name} does not exist yet",
-        fix=f"python -m etl.sync --project {project.name} FOLDER, one with JSONL or .wandb files",
+        fix=projects.command("etl.sync", project, "FOLDER") + ", one with JSONL or .wandb files",
     )
 
 
@@ -224,11 +225,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             now=datetime.now(UTC),
             progress=_progress(bar=sys.stderr.isatty()),
         )
-    except RunatlasError as problem:
-        sys.stderr.write(f"{problem}\n")
-        return problem.code
     except (Exception, KeyboardInterrupt) as problem:  # noqa: BLE001  the last line of defence
-        return _failed(problem, debug=options.debug)
+        if options.debug and not isinstance(problem, RunatlasError):
+            traceback.print_exception(problem)
+        return errors.tell(_failure(problem, options), as_json=options.json)
     try:
         _print(result, options)
         sys.stdout.flush()
@@ -237,27 +237,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return result.exit_code
 
 
-def _failed(problem: BaseException, *, debug: bool) -> int:
-    """Say what ended the sync that is no error of ours to foresee; return the exit code."""
+def _failure(problem: BaseException, options: argparse.Namespace) -> RunatlasError:
+    """Return what ended the sync as an error that a person can act on."""
+    if isinstance(problem, RunatlasError):
+        return problem
     if was_stopped(problem):
-        sys.stderr.write("stopped; the tables were not changed\n")
-        return 130
-    if isinstance(problem, (OSError, duckdb.IOException, duckdb.FatalException)):  # mostly: no room
-        name = getattr(problem, "filename", None)
-        place = f"{name}: " if name else ""
-        sys.stderr.write(
-            f"error: {place}{getattr(problem, 'strerror', None) or problem}\n"
-            "  the tables were not changed\n"
-            "  fix: make room or permission there, and run this again\n"
+        return errors.StoppedError("stopped", done="the tables were not changed")
+    room = _no_room(problem)
+    if room or isinstance(problem, (OSError, duckdb.IOException, duckdb.FatalException)):
+        folder = projects.data_dir(options.data_dir) / options.project if room else ""
+        words = getattr(problem, "strerror", None) or str(problem).strip().split("\n")[0]
+        return UsageError(
+            words,
+            where=str(getattr(problem, "filename", None) or folder),
+            done="the tables were not changed",
+            fix="make room or permission there, and run this again",
         )
-        return errors.USAGE
-    if debug:
-        traceback.print_exception(problem)
-    sys.stderr.write(
-        f"error: a bug in runatlas: {type(problem).__name__}: {problem}\n"
-        "  nothing was changed\n  fix: run again with --debug and report what it prints\n"
+    return errors.BugError(
+        f"a bug in runatlas: {type(problem).__name__}: {problem}",
+        done="nothing was changed",
+        fix="run again with --debug and report what it prints",
     )
-    return errors.BUG
+
+
+def _no_room(problem: BaseException) -> bool:
+    # DuckDB says so with whatever error the statement would have raised
+    words = str(problem)
+    return any(os.strerror(code) in words for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -311,6 +317,7 @@ def _print(result: Result, options: argparse.Namespace) -> None:
     if options.json:
         sys.stdout.write(json.dumps(result.document()) + "\n")
         return
+    project = projects.locate(options.project, projects.data_dir(options.data_dir))
     read = [item for item in result.sources if item["kind"] is not None]
     others = len(result.sources) - len(read)
     sys.stdout.write(
@@ -321,10 +328,9 @@ def _print(result: Result, options: argparse.Namespace) -> None:
     if others:
         sys.stdout.write(f"not ours: {others} files, named by --json and the view ledger\n")
     if result.rejected:
-        folder = projects.locate(options.project, projects.data_dir(options.data_dir)).quarantine
-        sys.stdout.write(f"quarantined {len(result.rejected)}: see {folder / quarantine.FILE}\n")
-    chosen = f" --data-dir {options.data_dir}" if options.data_dir else ""
-    sys.stdout.write(f"next: python -m reports.build --project {result.project}{chosen}\n")
+        file = project.quarantine / quarantine.FILE
+        sys.stdout.write(f"quarantined {len(result.rejected)}: see {file}\n")
+    sys.stdout.write(f"next: {projects.command('reports.build', project)}\n")
 
 
 if __name__ == "__main__":

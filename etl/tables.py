@@ -85,6 +85,11 @@ _VIEWS = {
         from store.metrics m join (
             select metric, count(*) as runs, sum(points)::bigint as points
             from store.measured group by metric
+            union all
+            select metric, count(*) as runs, 0 as points from store.summary
+            where rule = 'reported' and value is not null
+                and metric not in (select metric from store.measured)
+            group by metric
         ) d using (metric)
         """,
     "disagreements": """
@@ -197,6 +202,11 @@ def _create(con: duckdb.DuckDBPyConnection) -> None:
         rows(con, f"create view {name} as {query}")
     rows(con, "insert into store.meta values (?, null, null)", schema.VERSION)
     rows(con, "commit")
+
+
+def renew_view(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Make a view what it is now: the file may have been made when it was another."""
+    rows(con, f"create or replace view {name} as {_VIEWS[name]}")
 
 
 def add(con: duckdb.DuckDBPyConnection, table: str, values: Sequence[Mapping[str, Any]]) -> None:

@@ -55,7 +55,7 @@ class Metric:
     family: str | None
     known: bool
     runs: int
-    points: int
+    points: int  # 0 where runs only reported a value of it
 
     @property
     def label(self) -> str:
@@ -108,7 +108,7 @@ class Axes:
     @property
     def height(self) -> Accuracy | None:
         """What stands upright along training: accuracy, or the loss that all models share."""
-        shared = any(metric.name == "val/bpb" and metric.runs for metric in self.losses)
+        shared = any(metric.name == "val/bpb" and metric.points for metric in self.losses)
         if self.accuracy or not shared:
             return self.accuracy
         explained = "no accuracy was measured, so the height is val/bpb: lower is better"
@@ -124,7 +124,8 @@ def losses(catalog: Mapping[str, Metric], wanted: Mapping[str, Any]) -> tuple[Me
     """Return the losses to choose from on the trajectory, the default one first."""
     rest = sorted((m for m in catalog.values() if m.family == "loss"), key=_coverage)
     names = [*_texts(wanted, "loss"), *LOSSES, *(metric.name for metric in rest)]
-    return tuple(catalog[name] for name in dict.fromkeys(names) if name in catalog)[:4]
+    found = [catalog[name] for name in dict.fromkeys(names) if name in catalog]
+    return tuple(sorted(found, key=lambda metric: not metric.points))[:4]  # a line needs points
 
 
 def benchmarks(catalog: Mapping[str, Metric], wanted: Mapping[str, Any]) -> tuple[Metric, ...]:
@@ -132,12 +133,14 @@ def benchmarks(catalog: Mapping[str, Metric], wanted: Mapping[str, Any]) -> tupl
     named = _texts(wanted, "benchmarks", four=True)
     if named and all(name in catalog for name in named):
         return tuple(catalog[name] for name in named)
-    if all(name in catalog for name in BENCHMARKS):
-        return tuple(catalog[name] for name in BENCHMARKS)
     own = sorted(
         (m for m in catalog.values() if m.family == "accuracy" and m.name not in AGGREGATES),
         key=_coverage,
     )
+    # a value that a run only reported never displaces a benchmark that was measured by step
+    only_reported = not any(metric.points for metric in own)
+    if all(name in catalog if only_reported else _has_points(catalog, name) for name in BENCHMARKS):
+        return tuple(catalog[name] for name in BENCHMARKS)
     return tuple(own[:4])
 
 
@@ -152,9 +155,10 @@ def accuracy(
     *with_loss* counts the runs that have all of the given metrics and the loss drawn first.
     """
     for name in _texts(wanted, "accuracy"):
-        if name in catalog:
+        if _has_points(catalog, name):
             return Accuracy((name,), name, f"accuracy is {name}, as project.toml says")
-    found = [[m for m in catalog.values() if m.family == f] for f in ("accuracy", "aggregate")]
+    drawable = [m for m in catalog.values() if m.points]
+    found = [[m for m in drawable if m.family == f] for f in ("accuracy", "aggregate")]
     drawn = [m for m in sorted(found[1], key=_coverage) if with_loss((m.name,))]
     mean = tuple(metric.name for metric in four)
     if len(four) == 4 and (with_loss(mean) or not drawn):
@@ -185,8 +189,9 @@ def single(
 
 def steady(catalog: Mapping[str, Metric], chosen: Axes) -> tuple[Metric, ...]:
     """Return how fast and how well training used the machine: up to five metrics of history."""
-    rest = [m for m in catalog.values() if m.family in ("throughput", "efficiency", "memory")]
-    first = [m for m in (chosen.throughput, chosen.mfu) if m]
+    families = ("throughput", "efficiency", "memory")
+    rest = [m for m in catalog.values() if m.family in families and m.points]
+    first = [m for m in (chosen.throughput, chosen.mfu) if m and m.points]
     return tuple(dict.fromkeys([*first, *sorted(rest, key=_coverage)]))[:5]
 
 
@@ -208,17 +213,22 @@ def config_keys(coverage: Mapping[str, int]) -> dict[str, str]:
 
 
 def unmet(catalog: Mapping[str, Metric], wanted: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a note for each metric that ``project.toml`` names and no run has measured."""
+    """Return a note for each metric that ``project.toml`` names and that cannot be drawn so."""
     return tuple(
-        f"project.toml names {name} as {setting}, which no run in this snapshot measured"
+        f"project.toml names {name} as {setting}, which no run in this snapshot"
+        + (" measured by step" if name in catalog else " measured")
         for setting in ("loss", "accuracy", "mfu", "throughput", "benchmarks")
         for name in _texts(wanted, setting, four=setting == "benchmarks")
-        if name not in catalog
+        if name not in catalog or (setting != "benchmarks" and not catalog[name].points)
     )
 
 
-def _coverage(metric: Metric) -> tuple[int, int, str]:
-    return -metric.runs, -metric.points, metric.name
+def _has_points(catalog: Mapping[str, Metric], name: str) -> bool:
+    return name in catalog and catalog[name].points > 0
+
+
+def _coverage(metric: Metric) -> tuple[bool, int, int, str]:
+    return not metric.points, -metric.runs, -metric.points, metric.name
 
 
 def _texts(wanted: Mapping[str, Any], setting: str, *, four: bool = False) -> tuple[str, ...]:

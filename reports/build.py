@@ -22,8 +22,8 @@ if __name__ == "__main__":  # before what takes half of a small build: importing
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(100_000)  # there is little in rings
 
-from etl.errors import BUG, DONE, NoDataError, RunatlasError, UsageError, leave
-from etl.project import Project, data_dir, locate, with_snapshots
+from etl.errors import DONE, BugError, NoDataError, RunatlasError, UsageError, leave, tell
+from etl.project import Project, command, data_dir, locate, with_snapshots
 from etl.whole_file import written
 from reports import index
 from reports.changed import PREVIOUS
@@ -43,15 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RunatlasError as problem:
         if options.debug:
             traceback.print_exc()
-        _say(str(problem))
-        return problem.code
+        return tell(problem, as_json=options.json)
     except Exception as problem:  # noqa: BLE001  the edge: whatever else went wrong is our bug
         if options.debug:
             traceback.print_exc()
         text = str(problem).strip().split("\n")[0] or type(problem).__name__
-        _say(f"error: {type(problem).__name__}: {text}")
-        _say("  fix: run again with --debug and report what it says")
-        return BUG
+        what = f"{type(problem).__name__}: {text}"
+        bug = BugError(what, fix="run again with --debug and report what it says")
+        return tell(bug, as_json=options.json)
     return DONE
 
 
@@ -89,7 +88,7 @@ def chosen(name: str | None, folder: Path) -> list[Project]:
             raise NoDataError(
                 "no project has a snapshot",
                 where=str(folder),
-                fix="python -m etl.sync --project NAME PATH",
+                fix=command("etl.sync", folder, "PATH"),
             )
         return known
     project = locate(name, folder)
@@ -98,7 +97,7 @@ def chosen(name: str | None, folder: Path) -> list[Project]:
             f"project {project.name} has no snapshot",
             where=str(folder),
             done=f"projects that have one: {names}" if names else "no project has one",
-            fix=f"python -m etl.sync --project {project.name} PATH",
+            fix=command("etl.sync", project, "PATH"),
         )
     return [project]
 

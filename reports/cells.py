@@ -154,8 +154,12 @@ def tray(report: Report, chart: Chart) -> list[tuple[When | None, list[Absence]]
 
 
 def sources(report: Report) -> list[tuple[str, int, float]]:
-    """Return the kinds of source, the points that came from each, and their share."""
-    by_source = report.facts.manifest.sources
+    """Return the kinds of source, the points that came from each, and their share.
+
+    Where nothing has points they are those of what runs reported.
+    """
+    told = report.facts.sources.select("source", "points").rows()
+    by_source = report.facts.manifest.sources or dict(told)
     total = sum(by_source.values()) or 1
     ordered = sorted(by_source.items(), key=lambda item: (-item[1], item[0]))
     return [(name, points, points / total) for name, points in ordered]

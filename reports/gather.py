@@ -11,9 +11,9 @@ import duckdb
 import polars as pl
 
 from etl import snapshot
-from etl.project import Project, settings
+from etl.project import Project, Settings, settings
 from reports import axes as choose
-from reports import series
+from reports import series, theme
 from reports.axes import Axes, Metric
 from reports.changed import PREVIOUS, changed
 from reports.charts import Chart, all_charts, plane
@@ -87,10 +87,27 @@ def gather(project: Project, wanted: str, say: Say, against: str = PREVIOUS) -> 
         history=_history(seen, facts, axes),
         marks=marks,
     )
-    for note in axes.notes:
+    for note in (*axes.notes, *_unknown(person, facts)):
         say(f"{project.name}: {note}")
     since = changed(project, manifest, facts, against, person.baseline)
     return Report(project.name, manifest.snapshot, facts, axes, found, charts, since, sections)
+
+
+def _unknown(person: Settings, facts: Facts) -> list[str]:
+    """Return a note for each name in ``project.toml`` that no run or stage has."""
+    notes = []
+    names = {name for run in facts.runs for name in (run.run_id, run.name)}
+    if person.baseline is not None and person.baseline not in names:
+        notes.append(
+            f"project.toml names {person.baseline} as baseline, which no run in this snapshot is"
+            " called; write the id or the name of a run"
+        )
+    return notes + [
+        f"project.toml names {stage} as the stage of {key}, which is no stage; the stages are"
+        f" {', '.join(theme.STAGES)}"
+        for key, stage in sorted(person.stages.items())
+        if stage not in theme.STAGES
+    ]
 
 
 def _axes(db: duckdb.DuckDBPyConnection, facts: Facts, asked: Mapping[str, Any]) -> Axes:

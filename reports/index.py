@@ -179,10 +179,11 @@ def _manifests(project: Project) -> list[Manifest]:
 
 
 def _entry(project: Project, manifest: Manifest, report: Report | None) -> Entry | None:
-    """Return what is known of a snapshot; None where its parts are not there."""
+    """Return what is known of a snapshot; None where its parts are not there or damaged."""
     state = State(project, manifest)
     try:
         snapshot.require(project, manifest)
+        snapshot.require_whole(project, manifest.tables)
     except RunatlasError:
         return None
     newest = report.facts.newest if report else _newest(state)

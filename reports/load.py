@@ -78,6 +78,8 @@ _SOURCES = """
         union all
         select source, run_id, metric, count(*) as points, max(ts) as ts from long
         group by source, run_id, metric
+        union all
+        select source, run_id, metric, 0 as points, null as ts from keys where role = 'summary'
     )
     select source, count(distinct run_id) as runs, count(distinct metric) as metrics,
         sum(points)::bigint as points, max(ts) as newest

@@ -22,6 +22,9 @@ class Figure:
     run: Run
 
 
+_ENDS = {"unknown": "of unknown end"}
+
+
 def lede(report: Report) -> str:
     """Return the page's first paragraph: what ran, how it ended, what is wrong."""
     runs = report.facts.runs
@@ -32,12 +35,18 @@ def lede(report: Report) -> str:
 
 def _scope(runs: tuple[Run, ...]) -> str:
     stages = Counter(theme.STAGES[theme.stage_index(run.stage)] for run in runs)
-    named = [f"{stages[stage]:,} of {stage}" for stage in theme.STAGES if stages[stage]]
+    named = [f"{stages[stage]:,} of {_of(stage)}" for stage in theme.STAGES if stages[stage]]
     families = len({run.root for run in runs})
+    if list(stages) == ["unknown"]:
+        return f"{words.count(len(runs), 'run')} of {_of('unknown')}."
     if len(named) == 1:
         return f"{words.count(len(runs), 'run')}, all {next(iter(stages))}."
     start = "" if families == len(runs) else f" in {words.count(families, 'lineage')}"
     return f"{words.count(len(runs), 'run')}{start}: {words.listed(named)}."
+
+
+def _of(stage: str) -> str:
+    return "unknown stage" if stage == "unknown" else stage
 
 
 def _endings(report: Report) -> str:
@@ -45,8 +54,10 @@ def _endings(report: Report) -> str:
     ordered = sorted(states, key=lambda state: (-states[state], state))
     if ordered == ["finished"]:
         text = "All finished" if len(report.facts.runs) > 1 else "It finished"
+    elif ordered == ["unknown"]:
+        text = f"No source says how {'it' if states['unknown'] == 1 else 'they'} ended"
     else:
-        parts = [f"{states[state]:,} {state}" for state in ordered]
+        parts = [f"{states[state]:,} {_ENDS.get(state, state)}" for state in ordered]
         text = f"{words.listed(parts)}"
     if diverged := len(report.results.diverged):
         text += f"; {diverged:,} diverged"
@@ -74,8 +85,9 @@ def status(report: Report, run: Run) -> str:
 
 def figures(report: Report) -> list[Figure]:
     """Return up to four key figures, of what the project has measured."""
+    accuracy = "accuracy" if "accuracy" in report.results.columns else "core_metric"
     wanted = (
-        ("accuracy", "Best", max),
+        (accuracy, "Best", max),
         ("bpb", "Lowest", min),
         ("loss", "Lowest", min),
         ("train/mfu", "Highest", max),

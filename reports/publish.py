@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from etl.errors import BUG, DONE, INCOMPLETE, NoDataError, RunatlasError, leave
+from etl.errors import DONE, INCOMPLETE, BugError, NoDataError, RunatlasError, leave, tell
 from etl.project import Project, data_dir
 from reports.boards import packing, server
 from reports.boards.outbox import Outbox, Outcome, sound
@@ -49,9 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug:
             traceback.print_exc()
         text = _clean(str(problem).strip().split("\n")[0] or type(problem).__name__)
-        _say(f"error: {type(problem).__name__}: {text}")
-        _say("  what is in the outbox stays there\n  fix: run again with --debug and report it")
-        return BUG
+        bug = BugError(
+            f"{type(problem).__name__}: {text}",
+            done="what is in the outbox stays there",
+            fix="run again with --debug and report it",
+        )
+        return tell(bug, as_json=options.json, clean=_clean)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,8 +90,7 @@ def _settled(project: Project, options: argparse.Namespace) -> int:
 def _told(problem: RunatlasError, options: argparse.Namespace) -> int:
     if options.debug:
         traceback.print_exc()
-    _say(_clean(str(problem)))
-    return problem.code
+    return tell(problem, as_json=options.json, clean=_clean)
 
 
 def _publish(project: Project, options: argparse.Namespace) -> int:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import queue
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
 from etl.errors import INCOMPLETE, RunatlasError, UsageError
 
@@ -56,6 +58,7 @@ def connected(
         UsageError: wandb is not installed, has no key, or the server does not take the key.
         UnreachableError: the server does not answer.
     """
+    _knock(base_url or os.environ.get("WANDB_BASE_URL"), timeout_sec, undone)
     wandb = _client(undone)
     told: dict[str, str | None] = {**_environment(scratch, timeout_sec), **(environment or {})}
     if base_url:
@@ -117,6 +120,34 @@ def _environment(scratch: Path, timeout_sec: float) -> dict[str, str]:
     }
 
 
+def _knock(base_url: str | None, timeout_sec: float, undone: str) -> None:
+    """Raise UnreachableError if no connection to the server is made: the client tries for long.
+
+    Behind a proxy only the proxy knows.
+    """
+    parts = urlsplit(base_url or "")
+    host = parts.hostname
+    if not host or (parts.scheme in getproxies() and not proxy_bypass(host)):
+        return
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+
+    def connect() -> None:
+        socket.create_connection((host, port), timeout_sec).close()
+
+    try:
+        within(timeout_sec, connect)
+    except AnswerError as problem:
+        server = urlunsplit((parts.scheme, parts.netloc.rsplit("@", 1)[-1], parts.path, "", ""))
+        raise _silent(_why(problem, timeout_sec), server, undone) from None
+
+
+def _why(problem: AnswerError, timeout_sec: float) -> str:
+    cause = problem.__cause__
+    if cause is None or isinstance(cause, TimeoutError):
+        return f"no answer within {timeout_sec:g} s"
+    return f"no answer: {getattr(cause, 'strerror', None) or cause}"
+
+
 def _client(undone: str) -> Any:
     try:
         import wandb  # noqa: PLC0415
@@ -158,8 +189,13 @@ def _refusal(problem: AnswerError, where: str, timeout_sec: float, undone: str) 
             fix="wandb login --host URL, or set WANDB_API_KEY to a key of this server",
         )
     silent = "did not respond in time" in str(cause)  # the client's words blame its own process
+    what = f"no answer within {timeout_sec:g} s" if silent else f"no answer: {problem}"
+    return _silent(what, where, undone)
+
+
+def _silent(what: str, where: str, undone: str) -> UnreachableError:
     return UnreachableError(
-        f"no answer within {timeout_sec:g} s" if silent else f"no answer: {problem}",
+        what,
         where=where,
         done=undone,
         fix="check the address (--base-url), the proxy and the network, and run this again",

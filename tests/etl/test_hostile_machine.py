@@ -11,7 +11,10 @@ import sys
 import time
 from pathlib import Path
 
+import duckdb
 import pytest
+
+from etl import sync
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -166,3 +169,26 @@ def test_closed_output_is_no_error(place):
         )
 
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_commit_without_room_is_no_bug(place, capsys):
+    """DuckDB has an error of its own for it, of a transaction."""
+    words = 'Failed to commit: Could not write file "x.wal": No space left on device'
+
+    def full(*_, **__):
+        raise duckdb.TransactionException(words)
+
+    place.log()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sync.freeze, "take", full)
+        done = place.sync(place.logs)
+
+    assert done.code == 2
+    assert done.document == {
+        "error": words,
+        "where": str(place.data / "demo"),
+        "done": "the tables were not changed",
+        "fix": "make room or permission there, and run this again",
+        "code": 2,
+    }
+    assert place.sync(place.logs).code == 0

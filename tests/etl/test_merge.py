@@ -230,6 +230,19 @@ def test_a_disagreement_beyond_printing_is_kept_and_agreement_is_not():
         assert found.differing.rows() == [("loss", 2, "hooks-jsonl", "wandb-offline", 2.0, 2.5)]
 
 
+@pytest.mark.parametrize("wide", [True, False])
+def test_what_another_source_printed_in_four_decimals_is_agreement(wide):
+    """Halves go either way: Python prints 0.03125 as 0.0312, others 0.0313."""
+    order = {"nanochat-console": 1, "nanochat-report": 0}
+    ours = {1: 0.13587, 2: 0.03125, 3: 0.03125, 4: 0.374151, 5: 0.2200}
+    theirs = {1: 0.1359, 2: 0.0312, 3: 0.0313, 4: 0.3742, 5: 0.2204}
+    one = file_of("nanochat-console", 2, ours, wide=wide)
+    two = file_of("nanochat-report", 2, theirs)
+    found = merge.merge(NOTHING, [one, two], SEGMENTS, order)
+
+    assert found.differing["step"].to_list() == [5]
+
+
 def test_an_offline_resume_that_counts_its_log_calls_anew_goes_on_behind_the_first(place):
     """Current W&B SDKs restart ``_step`` at 0; the steps of the first segment are not replayed."""
     first = Facts("r", "a", started_at=1.0, first_step=0, last_step=9, log_index_steps=True)

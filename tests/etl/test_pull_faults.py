@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ import pytest
 from loopback.client import KEY, Client
 from loopback.server import serving
 
-from etl import lock
+from etl import lock, pull
 from etl.pulling import folder
 
 
@@ -246,3 +247,22 @@ def test_a_run_id_that_leads_out_of_the_folder_is_refused(client):
     assert (done.code, done.document["pulled"]) == (3, 1)
     assert "is no name for a folder" in done.document["failed"][0]["reason"]
     assert not list(client.folder.rglob("*evil*"))
+
+
+def test_a_server_that_refuses_connections_is_told_at_once(tmp_path, capsys, monkeypatch):
+    """Nothing listens there: said before the client, which would try for 16 s, is loaded."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://someone:secret@127.0.0.1:{free.getsockname()[1]}"
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    places = ["--project", "p", "--entity", "e", "--data-dir", str(tmp_path), "--json"]
+    began = time.monotonic()
+
+    assert pull.main([*places, "--base-url", url]) == 3
+    assert time.monotonic() - began < 5
+
+    out, err = capsys.readouterr()
+    assert json.loads(out)["error"] == "no answer: Connection refused"
+    assert "secret" not in out + err
+    assert not (tmp_path / "p" / "exports").exists()

@@ -139,7 +139,7 @@ def test_an_unknown_record_kind_is_quarantined_and_the_rest_is_read(place):
 def test_an_empty_folder_is_no_data_and_makes_nothing(place):
     done = place.sync(place.logs)
 
-    assert (done.code, done.out) == (4, "")
+    assert done.code == done.document["code"] == 4
     assert "no training log" in done.err
     assert "fix: python -m etl.sync --project demo" in done.err
     assert not place.data.exists()

@@ -185,3 +185,39 @@ def test_truncation_at_any_byte_loses_at_most_the_row_that_was_cut(tmp_path_fact
 
     assert len(found) >= whole[:end].count(b"\n") - 1
     assert all(loss is None or f"run{int(loss)}" == name for name, loss in found.items())
+
+
+def test_metrics_that_runs_only_reported_are_in_the_catalog(place):
+    """A table of runs alone has results and no points: NULL steps, 0 points, and its source."""
+    table = place.logs / "runs.csv"
+    table.write_text(
+        "Name,ID,State,depth,val/bpb,core_metric\na,r1,finished,20,0.8,0.2\nb,r2,finished,12,0.9,\n"
+    )
+    place.sync(table)
+
+    assert place.rows("select metric, runs, points, direction from metrics order by metric") == [
+        ("core_metric", 1, 0, "max"),
+        ("val/bpb", 2, 0, "min"),
+    ]
+    assert place.rows("select distinct source, role from keys") == [("wandb-runs-table", "summary")]
+
+
+def test_a_metric_that_some_run_logged_counts_the_runs_that_did(place):
+    """What another run only reported of it changes no count."""
+    table = place.logs / "runs.csv"
+    table.write_text("Name,ID,State,depth,val/bpb\na,r1,finished,20,0.8\n")
+    place.log("r9", range(4))
+    place.sync(place.logs)
+
+    assert place.rows("select runs, points from metrics where metric = 'val/bpb'") == [(1, 4)]
+
+
+def test_a_later_table_adds_its_metrics_to_the_catalog(place):
+    """The same run, exported again with a column more."""
+    table = place.logs / "runs.csv"
+    table.write_text("Name,ID,State,depth,val/bpb\na,r1,finished,20,0.8\n")
+    place.sync(table)
+    table.write_text("Name,ID,State,depth,val/bpb,core_metric\na,r1,finished,20,0.8,0.2\n")
+    place.sync()
+
+    assert ("core_metric",) in place.rows("select metric from metrics")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import sys
@@ -11,6 +12,8 @@ import sys
 import pytest
 import snapshots
 
+import hooks
+from etl import sync
 from reports import assets, build
 
 
@@ -177,3 +180,84 @@ def test_templates_are_compiled_once_where_that_can_be_kept(tmp_path, monkeypatc
 
     assert texts == {"2"}
     assert len(list(folder.glob("__pycache__/*.pyc"))) == writable
+
+
+def test_a_project_of_reported_values_alone_shows_them_and_where_they_are_from(tmp_path, fixtures):
+    """W&B's table of runs has no history: columns, scaling and sources are of its summaries."""
+    places = ["--project", "p", "--data-dir", str(tmp_path)]
+
+    assert sync.main([*places, str(fixtures / "wandb_runs_table")]) == 0
+    assert build.main(places) == 0
+
+    page = (tmp_path / "p" / "reports" / "latest.html").read_text()
+
+    assert "<dt>Read from</dt><dd>wandb-runs-table</dd>" in page
+    assert "lowest val/bpb" in page
+    assert "best CORE" in page
+    assert "All 33 metrics" in page
+    assert "No run has both a loss and its FLOPs" not in page
+
+
+def synced(folder, *words):
+    """A project of one run, logged by our hooks; return what names it on a command line."""
+    run = hooks.init("p", "a", dir=folder / "p" / "raw", wandb=False, telemetry=False)
+    for step in range(5):
+        run.log({"train/loss": 3.0 - step}, step=step)
+    run.finish()
+    places = ["--project", "p", "--data-dir", str(folder)]
+
+    assert sync.main(places) == 0
+
+    return [*places, *words]
+
+
+def test_a_damaged_part_is_named_with_the_command_that_cures_it(tmp_path, capsys):
+    """A part cut short ends the build with 2; removed, the next sync writes it anew."""
+    places = synced(tmp_path)
+    for part in sorted((tmp_path / "p" / "parts").iterdir()):
+        os.truncate(part, 100)
+        capsys.readouterr()
+
+        assert build.main(places) == 2
+        told = capsys.readouterr().err
+        assert f"{part}: a damaged part" in told
+        assert f"rm {part} && python -m etl.sync --project p --data-dir {tmp_path}" in told
+
+        part.unlink()
+        assert sync.main(places) == 0
+        assert build.main(places) == 0
+
+
+def test_names_in_project_toml_that_nothing_has_are_said(tmp_path, capsys):
+    """A baseline and a stage: one line each, and the page is built all the same."""
+    places = synced(tmp_path)
+    settings = 'baseline = "nobody"\n[stages]\n"nanochat" = "pretrainig"\n'
+    (tmp_path / "p" / "project.toml").write_text(settings)
+    capsys.readouterr()
+
+    assert build.main(places) == 0
+    told = capsys.readouterr().err
+    assert "names nobody as baseline, which no run in this snapshot is called" in told
+    assert "names pretrainig as the stage of nanochat, which is no stage; the stages are" in told
+
+
+def test_an_error_is_a_json_object_too_and_its_fix_names_the_data_folder(tmp_path, capsys):
+    """The keys are those of every command's errors."""
+    code, (document,) = build_json(capsys, "--project", "nope", "--data-dir", tmp_path)
+
+    assert code == document["code"] == 4
+    assert set(document) == {"error", "where", "done", "fix", "code"}
+    assert document["fix"] == f"python -m etl.sync --project nope PATH --data-dir {tmp_path}"
+
+
+def test_runs_of_which_nothing_is_known_are_told_in_words(tmp_path, capsys):
+    """Neither a stage nor an end: no list of the word unknown."""
+    log = tmp_path / "other.jsonl"
+    log.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
+    places = ["--project", "p", "--data-dir", str(tmp_path / "data")]
+
+    assert sync.main([*places, str(log)]) == 0
+    assert build.main(places) == 0
+
+    page = (tmp_path / "data" / "p" / "reports" / "latest.html").read_text()
+    assert "1 run of unknown stage. No source says how it ended." in page
