@@ -6,6 +6,7 @@ The twin of ``05-resolve.js`` and ``04-palette.js`` for what a still needs of th
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ import polars as pl
 from reports import theme, words
 from reports.charts.spec import Chart, Json
 from reports.gather import Report
+from reports.results import Column
 
 Floats = npt.NDArray[np.float64]
 LOG_FROM = 50  # a range of more than this many times has a logarithmic scale, as in palette.js
@@ -96,6 +98,8 @@ def colours(report: Report, chart: Chart, name: str) -> tuple[list[str], list[Js
         return [stages[theme.stage_index(run.stage)] for run in report.facts.runs], []
     none = theme.THEMES[name]["none"]
     column = report.results.columns.get(chart.colour)
+    if column and not column.numeric:
+        return _by_category(column, theme.CATEGORIES[name], none), []
     known = _finite(report, chart)
     if column is None or all(value is None for value in known):
         return [none] * len(known), []
@@ -123,6 +127,18 @@ def colours(report: Report, chart: Chart, name: str) -> tuple[list[str], list[Js
     kind = "scatter3d" if third else "scatter"
     hidden = {"type": kind, "mode": "markers", "x": [None], "y": [None], **third}
     return of_runs, [{**hidden, "marker": marker}]
+
+
+def _by_category(column: Column, palette: Sequence[str], none: str) -> list[str]:
+    """Return a colour for each run: of the commonest values one each, the last for all others."""
+    counts = Counter(value for value in column.values if value is not None)
+    names = sorted(counts, key=lambda value: (-counts[value], str(value)))
+    kept = names if len(names) <= len(palette) else names[: len(palette) - 1]
+    place = {value: at for at, value in enumerate(kept)}
+    return [
+        none if value is None else palette[place.get(value, len(palette) - 1)]
+        for value in column.values
+    ]
 
 
 def shares_of_ramp(report: Report, chart: Chart) -> list[float | None]:

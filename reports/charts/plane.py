@@ -73,9 +73,10 @@ def stages(facts: Facts, rows: Mapping[Any, Rows]) -> list[int]:
 
 
 def own_colour(found: Results) -> str:
-    """Return what tells the runs of one stage apart: the size of the model, else its settings."""
+    """Return what tells the runs of one stage apart: a setting of the model, else their names."""
     for key in ("params", "depth", "dim", "lr"):
         column = found.columns.get(key)
         if column and len({value for value in column.values if value is not None}) > 1:
             return key
-    return "stage"
+    stages = found.columns["stage"].values
+    return "name" if len(set(stages)) < len(stages) else "stage"
