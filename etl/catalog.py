@@ -139,6 +139,8 @@ ENDINGS: tuple[tuple[str, Metric], ...] = (
     ("perplexity", Metric("perplexity", "min", "perplexity", "exponential of the loss")),
     ("/ppl", Metric("perplexity", "min", "perplexity", "exponential of the loss")),
     ("bpb", Metric("bits/byte", "min", "loss", "bits per byte")),
+    ("_loss", Metric(None, "min", "loss", "a loss", unit_known=False)),
+    ("/loss", Metric(None, "min", "loss", "a loss", unit_known=False)),
     ("/epoch", Metric("epochs", None, "schedule", "passes over the training data so far")),
     ("/learning_rate", Metric("rate", None, "schedule", "learning rate")),
     ("/lr", Metric("rate", None, "schedule", "learning rate")),

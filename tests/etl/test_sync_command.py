@@ -309,3 +309,17 @@ def test_the_width_that_nanochat_makes_of_its_config_is_its_effective_config(pla
 
     query = "select run_id, key, number from config where kind = 'effective'"
     assert place.rows(query) == [("new", "model_dim", 1408.0)]
+
+
+def test_a_loss_of_any_name_is_a_loss_whose_unit_nobody_knows(place):
+    """Lower is better, and the report offers it among the losses."""
+    path = place.logs / "other.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text('{"step": 1, "lm_loss": 2.5, "value_of_it": 1.0}\n')
+    place.sync(path)
+    query = "select metric, family, direction, unit, known from metrics order by metric"
+
+    assert place.rows(query) == [
+        ("lm_loss", "loss", "min", None, False),
+        ("value_of_it", None, None, None, False),
+    ]
