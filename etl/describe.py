@@ -14,6 +14,7 @@ import numpy.typing as npt
 from etl import eras, naming, sources
 from etl.blocks import History
 from etl.project import Settings
+from etl.sources import private
 from etl.sources.facts import Facts
 from etl.stitch import Segment
 from hooks import record
@@ -245,8 +246,10 @@ def key_rows(
             longest[place] = fact
     found: dict[tuple[str, str], Row] = {}
     for (source, _, _), fact in sorted(longest.items()):
-        for key, count in [*fact.keys.items(), *((key, 0) for key in fact.roles)]:
-            role = fact.roles.get(key, "metric")
+        # which key is the step is looked up in the file again, by the name it has there
+        roles = {private.name(key): role for key, role in fact.roles.items()}
+        for key, count in [*fact.keys.items(), *((key, 0) for key in roles)]:
+            role = roles.get(key, "metric")
             row = found.setdefault(
                 (source, key),
                 {
