@@ -268,3 +268,19 @@ def test_a_log_of_which_no_line_is_utf_8_is_no_run(place):
     assert (done.code, done.document["runs"], done.document["quarantined"]) == (3, 1, 3)
     assert "run.jsonl:1: not UTF-8" in done.err
     assert place.sync(place.logs).document["quarantined"] == 3
+
+
+@pytest.mark.parametrize("count", [3, 9000])
+def test_a_key_twice_in_one_object_has_its_last_value(place, count):
+    """As Python and JavaScript have it; in small files and in large ones, which DuckDB reads."""
+    lines = [f'{{"step": {s}, "loss": {s}.5, "note": "x"}}\n' for s in range(count)]
+    lines[1] = '{"step": 7, "loss": 1.0, "loss": 2.0, "note": "x", "note": "y", "step": 1}\n'
+    lines[2] = '{"step": 2, "loss": 1.0, "in": {"a": 1, "a": 2}, "loss": 3.0}\n'
+    log = place.logs / "run.jsonl"
+    log.write_text("".join(lines))
+    assert (log.stat().st_size > jsonl.SMALL_BYTES) == (count > 3)
+    place.sync(place.logs)
+
+    select = "select metric, step, coalesce(text, value::varchar) from history"
+    found = place.rows(f"{select} where step in (1, 2) order by all")
+    assert found == [("in.a", 2, "2.0"), ("loss", 1, "2.0"), ("loss", 2, "3.0"), ("note", 1, "y")]
