@@ -14,6 +14,7 @@ import numpy.typing as npt
 from etl import eras, naming, sources
 from etl.blocks import History
 from etl.project import Settings
+from etl.sources import private
 from etl.sources.facts import Facts
 from etl.stitch import Segment
 from hooks import record
@@ -263,10 +264,12 @@ def key_rows(
 
 def _spelled(fact: Facts) -> Iterator[tuple[str, int, str]]:
     """Yield each key with its points and its role; of a summary those that have no history."""
-    for key, count in [*fact.keys.items(), *((key, 0) for key in fact.roles)]:
-        yield key, count, fact.roles.get(key, "metric")
+    # which key is the step is looked up in the file again, by the name it has there
+    roles = {private.name(key): role for key, role in fact.roles.items()}
+    for key, count in [*fact.keys.items(), *((key, 0) for key in roles)]:
+        yield key, count, roles.get(key, "metric")
     for key, value in flat(fact.summary).items():
-        if value is not None and not key.startswith("_") and key not in {**fact.keys, **fact.roles}:
+        if value is not None and not key.startswith("_") and key not in {**fact.keys, **roles}:
             yield key, 0, "summary"
 
 

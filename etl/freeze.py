@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from importlib import metadata
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _LONGEST_LINE = 1_000
+_ONE_OUTPUT = ("run_id", "segment")  # lines of which follow each other
 _TAIL = """
     with counted as (
         select run_id, source, count(*) as lines from console group by run_id, source
@@ -148,7 +151,17 @@ def _console_tail(con: duckdb.DuckDBPyConnection, project: Project, lines: int) 
     columns = list(schema.TABLES["console"])
     rows = tables.rows(con, _TAIL.format(columns=", ".join(columns)), lines)
     text = columns.index("text")
-    public = [(*row[:text], private.text(row[text] or "")[:_LONGEST_LINE]) for row in rows]
+    of_run, of_line = (
+        itemgetter(*map(columns.index, names)) for names in (_ONE_OUTPUT, (*_ONE_OUTPUT, "line"))
+    )
+    public = []
+    for _, printed in itertools.groupby(sorted(rows, key=of_line), key=of_run):
+        kept = list(printed)
+        shown = private.lines(row[text] or "" for row in kept)
+        public += [
+            (*row[:text], now[:_LONGEST_LINE], *row[text + 1 :])
+            for row, now in zip(kept, shown, strict=True)
+        ]
     empty = tables.frame(con, f"select {', '.join(columns)} from console limit 0")
     frame = pl.DataFrame(public, schema=empty.schema, orient="row")
     return _written(project, "console", frame.sort(*_order("console", columns), nulls_last=False))

@@ -19,21 +19,18 @@ MOST_REASONS = 32  # told apart and said; a loop may invent a new key for every 
 
 
 class Capture:
-    """An open log file that never raises once it is open; what it could not write, it counts.
+    """A log file that never raises; what it could not write, it counts.
 
     ``lines`` counts what is in the file, ``dropped`` what is not, and ``reasons`` says of the
-    latter how often which reason was the cause.
+    latter how often which reason was the cause. Where no file could be created ``exists`` is
+    false, which is said once, and everything is dropped.
     """
 
     def __init__(self, path: Path, header: bytes, *, sync: bool = False) -> None:
         """Create the file *path*, and its folders, and write its first line.
 
         With *sync* a line is on the disk, and not in the kernel alone, when write() returns.
-
-        Raises:
-            OSError: the folder cannot be written, or *path* exists (two processes never share one).
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.lines = 0
         self.dropped = 0
@@ -41,20 +38,36 @@ class Capture:
         self._torn = False
         # one that its holder may take again: a signal's handler logs in the midst of a write
         self._lock = threading.RLock()
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._missing = ""  # why there is no file
+        try:
+            self._file = _created(path)
+        except OSError as problem:
+            self._file = -1
+            self._say_missing(problem.strerror or str(problem))
+        self.exists = self._file >= 0
         self._sync = sync
         self._header = header  # until it is written: without it nobody knows whose lines follow
         self._ready = False  # whether a line may go the short way
         # a lock that another thread held when this process was forked would never be let go
         me = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _unlock(me()))
-        self.write(b"")
+        if self.exists:
+            self.write(b"")
         if sync:
             _sync_folder(path.parent)
 
+    def _say_missing(self, problem: str) -> None:
+        self._missing = f"no file: {problem}"
+        self.reasons[self._missing] = 0  # is known from now on: each line would say it again
+        say(
+            f"no log file: {self.path} cannot be created: {problem}\n"
+            f"  training goes on without it\n"
+            f"  fix: dir=FOLDER, --dir FOLDER or $RUNATLAS_DIR, one that can be written"
+        )
+
     @property
     def closed(self) -> bool:
-        """Whether close() was called."""
+        """Whether nothing can be written any more: close() was called, or there is no file."""
         return self._file < 0
 
     def write(self, line: bytes) -> None:
@@ -83,7 +96,7 @@ class Capture:
 
     def _write_carefully(self, line: bytes) -> None:
         if self.closed:
-            self._drop("it was logged after finish()")
+            self._drop(self._missing or "it was logged after finish()")
             return
         if self._header:
             self._append(self._header)
@@ -155,6 +168,16 @@ class Capture:
                     os.close(file)
         finally:
             self._lock.release()
+
+
+def _created(path: Path) -> int:
+    """Return a descriptor of the new file *path*.
+
+    Raises:
+        OSError: the folder cannot be written, or *path* exists (two processes never share one).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
 
 
 def _unlock(capture: Capture | None) -> None:

@@ -29,9 +29,7 @@ def earlier(folder: Path, run_id: str, rank: int) -> Earlier:
     from an earlier checkpoint went back.
     """
     last_step = parent = None
-    for path in sorted(
-        folder.glob(f"{file_stem(run_id)}.*.rank{rank}.*.jsonl"), key=_began, reverse=True
-    ):
+    for path in sorted(_files(folder, run_id, rank), key=_began, reverse=True):
         try:
             with path.open("rb") as file:
                 header = _decoded(file.readline(1 << 20))
@@ -44,6 +42,13 @@ def earlier(folder: Path, run_id: str, rank: int) -> Earlier:
         if last_step is not None:
             break
     return Earlier(last_step, parent)
+
+
+def _files(folder: Path, run_id: str, rank: int) -> list[Path]:
+    try:
+        return list(folder.glob(f"{file_stem(run_id)}.*.rank{rank}.*.jsonl"))
+    except OSError:  # a folder that cannot be looked into: creating a file there will say why
+        return []
 
 
 def _began(path: Path) -> tuple[int, str]:

@@ -215,8 +215,9 @@ def init(
             which is 15 otherwise.
         source_project: what W&B calls the project, where that is another name.
 
+    A log file that cannot be created is said on stderr, and the training goes on without one.
+
     Raises:
-        OSError: the log file cannot be created.
         ValueError: *resume* without *run_id*, an unknown *durability*, a *telemetry* that is no
             time, or no *dir* and a project that is no name for a folder.
     """
@@ -242,7 +243,7 @@ def init(
     tee = None
     if head["rank"] == 0:  # W&B takes one writer a run
         tee = wandb_start.attach(wandb, header=head, config=asked, folder=folder)
-    sampler = machine_telemetry.start(capture, interval)
+    sampler = machine_telemetry.start(capture, interval) if capture.exists else None
     return Run(capture, tee, head, asked, first_step=first_step, sampler=sampler)
 
 

@@ -61,7 +61,8 @@ class Table:
 
 def header_of(head: bytes) -> tuple[str, ...] | None:
     """Return the header of what may be the head of a CSV file of two columns or more, or None."""
-    if b"\n" not in head and len(head) >= HEAD_BYTES:  # a header of thousands of columns
+    # a header of thousands of columns
+    if len(head) >= HEAD_BYTES and b"\n" not in head and b"\r" not in head:
         head = head[: head.rfind(b",")] + b"\n"
     found = _first(head)
     return tuple(found[1]) if found and len(found[1]) > 1 else None
@@ -91,7 +92,7 @@ def read(path: Path) -> Table:
         if isinstance(row, str):
             rejects.append(Reject(at, row, raw, number))
             continue
-        if not raw.endswith(b"\n") and not raw.endswith(b'"') and row[-1] is not None:
+        if not raw.endswith((b"\n", b"\r", b'"')) and row[-1] is not None:
             rejects.append(Reject(at, CUT, raw, number))
             row[-1] = None
         rows.append(row)
@@ -195,7 +196,7 @@ def _first(data: bytes) -> tuple[str, list[str], int] | None:
             return None
         choices = [(_cells(text, mark), mark) for mark in _DELIMITERS]
         cells, delimiter = max(choices, key=lambda choice: len(choice[0] or ()))
-        return (delimiter, cells, raw.count(b"\n")) if cells else None
+        return (delimiter, cells, len(_lines(raw))) if cells else None
     return None
 
 
@@ -207,7 +208,7 @@ def _records(
     A record whose quotes do not close, or that spans lines and has not *width* cells, is its first
     line alone. *delimiter* is None for the header, whose width is not known yet.
     """
-    lines = data.splitlines(keepends=True) if b"\n" not in data else io.BytesIO(data).readlines()
+    lines = _lines(data)
     at = sum(map(len, lines[:skip]))
     begin = skip
     while begin < len(lines):
@@ -225,6 +226,11 @@ def _records(
             yield begin + 1, at, raw
         at += len(raw)
         begin = end
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """Return lines with their ends: those of a file without newlines end as an old Mac's do."""
+    return io.BytesIO(data).readlines() if b"\n" in data else data.splitlines(keepends=True)
 
 
 def _row(raw: bytes, delimiter: str, width: int) -> list[str | None] | str:

@@ -75,6 +75,7 @@ class Facts:
         changes: dict[str, Any] = {name: _public(getattr(self, name), name) for name in _TEXTS}
         dicts = ("config", "effective", "summary")
         changes |= {name: public(_entries(getattr(self, name), 0)) for name in dicts}
+        changes["keys"] = _named(self.keys)
         versions = {k: str(v) for k, v in public(_entries(self.versions, 0)).items()}
         return dataclasses.replace(
             self,
@@ -198,6 +199,14 @@ def _public(value: Any, name: str = "") -> str | None:
         return found
     found = private.text(found, name)
     return re.split(r"[\\/]", found)[-1] if name == "script" else found
+
+
+def _named(counts: dict[str, int]) -> dict[str, int]:
+    """Return the counts of keys by the names that these are kept under."""
+    found: Counter[str] = Counter()
+    for key, count in counts.items():
+        found[private.name(key)] += count
+    return dict(found)
 
 
 def _whole(value: Any, limit: int) -> int | None:

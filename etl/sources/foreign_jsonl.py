@@ -74,6 +74,8 @@ def read(
     rejects = [reject for reject in lines.rejects if reject.at_byte not in taken]
     odd = jsonl_parts.FOREIGN_EVENT
     rejects += [dataclasses.replace(event.place, reason=odd) for event in lines.events]
+    if not (known or lines.rows):  # as of a log that is not UTF-8 in any line
+        return Reading((), jsonl.numbered(path, start, rejects), start)
     facts = facts.counted(lines.rows, points, dict(axes.roles), wide)
     facts = dataclasses.replace(facts, current_step=facts.last_step)
     earlier = [Part(fact) for fact in known if fact.segment_id != facts.segment_id]

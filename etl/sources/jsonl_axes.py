@@ -67,7 +67,8 @@ def _objects(head: bytes) -> list[dict[str, Any]]:
     found = []
     for line in head.removeprefix(b"\xef\xbb\xbf").split(b"\n")[:_LINES]:
         try:
-            value = json.loads(line)
+            # a line that is not UTF-8 still shows whose log this is; reading it is another matter
+            value = json.loads(line.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):

@@ -21,7 +21,7 @@ import polars.selectors as cs
 from etl.sources import jsonl_rows
 from etl.sources.facts import clean
 from etl.sources.frames import KEY, POINTS, no_points
-from etl.sources.jsonl_rows import MAX_STEP, Event, Lines, add_row, first_wins
+from etl.sources.jsonl_rows import MAX_STEP, Event, Lines, add_row, last_wins
 from etl.sources.reading import Reject
 from hooks import record
 
@@ -105,9 +105,12 @@ def _objects(file: str) -> str:
 
 def _keys(con: duckdb.DuckDBPyConnection, file: str, axes: tuple[str, str | None]) -> list[str]:
     """Return every key of the lines but those of step and time, sorted."""
-    found = _rows(con, f"select distinct unnest(json_keys(json)) from {_objects(file)}")
-    keys = {key for (key,) in found} | {axes[0]}
-    return columns_of(keys, axes)
+    # a list for each line: DuckDB takes the first value of a repeated key, and not the last
+    rows = _rows(con, f"select distinct json_keys(json) from {_objects(file)}")
+    found = [keys for (keys,) in rows if keys]
+    if any(len(set(keys)) < len(keys) for keys in found):
+        raise NotColumnsError
+    return columns_of({axes[0]}.union(*found), axes)
 
 
 def columns_of(keys: set[str], axes: tuple[str, str | None]) -> list[str]:
@@ -234,7 +237,7 @@ def _rich_points(frame: pl.DataFrame, key: str) -> pl.DataFrame:
     columns: dict[str, list[Any]] = {name: [] for name in POINTS}
     places: list[int] = []
     for place, step, ts, text in frame.filter(~plain).iter_rows():
-        value = json.loads(text, object_pairs_hook=first_wins)
+        value = json.loads(text, object_pairs_hook=last_wins)
         add_row(columns, {key: value, record.TIME: ts}, int(step), "", record.TIME)
         places += [place] * (len(columns["key"]) - len(places))
     others = pl.DataFrame(columns, schema=POINTS).select(

@@ -78,7 +78,7 @@ def object_of(line: bytes) -> dict[str, Any] | str:
         if isinstance(value, dict) and text.count(b'"') != 2 * len(value) + 2 * sum(
             isinstance(item, str) for item in value.values()
         ):
-            value = json.loads(text.decode("utf-8"), object_pairs_hook=first_wins)
+            value = json.loads(text.decode("utf-8"), object_pairs_hook=last_wins)
     except UnicodeDecodeError:
         return "not UTF-8"
     except (ValueError, RecursionError):
@@ -86,11 +86,12 @@ def object_of(line: bytes) -> dict[str, Any] | str:
     return value if isinstance(value, dict) else "not a JSON object"
 
 
-def first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a dict of *pairs* in which, as in DuckDB, a repeated key keeps its first value."""
+def last_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a dict of *pairs* in which a repeated key has its last value; null is no value."""
     found: dict[str, Any] = {}
     for key, value in pairs:
-        found.setdefault(key, value)
+        if value is not None or key not in found:
+            found[key] = value
     return found
 
 

@@ -112,6 +112,7 @@ class Runs:
         self._begun = 0
         self._open: list[session.Run] = []
         self._pid = os.getpid()
+        self._no_folder = False  # whether a file could not be created where all are to go
         self._console_only = self._opened(name=asked.name or script, run_id=self._id)
         if self._id is None and self._console_only is not None and ranks.world_size() == 1:
             self._id = self._console_only.id
@@ -155,6 +156,8 @@ class Runs:
         return Copied(run, self, config, first_row or resume or 0)
 
     def _opened(self, **more: Any) -> session.Run | None:
+        if self._no_folder:  # was said
+            return None
         try:
             run = session.init(
                 self.asked.project,
@@ -169,6 +172,9 @@ class Runs:
                 f"no log file in {self.asked.folder}: {words}; the script runs without one.\n"
                 "  fix: --dir FOLDER, one that can be written"
             )
+            return None
+        if not run._capture.exists:  # noqa: SLF001  of this package
+            self._no_folder = True
             return None
         self._open.append(run)
         return run
@@ -189,6 +195,8 @@ class Runs:
 
     def _move_into(self, run: session.Run) -> None:
         """Move what was logged before any run had begun into *run*, the first one."""
+        if not run._capture.exists:  # noqa: SLF001  of this package
+            return
         before, self._console_only = self._console_only, None
         if before is None or os.getpid() != self._pid:  # a forked process has none of its own
             return
@@ -206,8 +214,9 @@ class Runs:
 
     def _printed(self, run: session.Run, lines: list[str]) -> None:
         line = record.encode_event("console", time.time(), {"lines": lines})
-        if not run._capture.closed:  # noqa: SLF001
-            run._capture.write(line)  # noqa: SLF001
+        capture = run._capture  # noqa: SLF001
+        if not (capture.closed and capture.exists):
+            capture.write(line)
             return
         with run.path.open("ab", buffering=0) as file:  # it has finished, and the script prints on
             file.write(line)

@@ -243,3 +243,44 @@ def test_a_large_log_with_a_resume_in_it_is_read_as_a_small_one(tmp_path):
 
     assert [part.points.height for part in parts] == [6000, 5000]
     assert parts[1].points.filter(pl.col("step") == 4000)["value"].to_list() == [3.0 - 40]
+
+
+@pytest.mark.parametrize("odd", [{0}, {0, 60}, set(range(1, 25))], ids=str)
+def test_a_line_that_is_not_utf_8_costs_itself_wherever_it_stands(place, odd):
+    """The first line, too, by which a log is recognised."""
+    lines = [f'{{"step": {s}, "loss": 1.0, "note": "caf\xe9"}}\n' for s in range(100)]
+    encoded = [line.encode("latin-1" if s in odd else "utf-8") for s, line in enumerate(lines)]
+    (place.logs / "run.jsonl").write_bytes(b"".join(encoded))
+    done = place.sync(place.logs)
+
+    assert done.code == 3
+    found = place.rows("select line, reason from quarantine order by 1")
+    assert found == [(s + 1, "not UTF-8") for s in sorted(odd)]
+    steps = place.rows("select step from history where metric = 'loss' order by 1")
+    assert steps == [(s,) for s in range(100) if s not in odd]
+
+
+def test_a_log_of_which_no_line_is_utf_8_is_no_run(place):
+    (place.logs / "run.jsonl").write_bytes(b'{"step": 1, "loss": 1.0, "note": "caf\xe9"}\n' * 3)
+    place.log("good")
+    done = place.sync(place.logs)
+
+    assert (done.code, done.document["runs"], done.document["quarantined"]) == (3, 1, 3)
+    assert "run.jsonl:1: not UTF-8" in done.err
+    assert place.sync(place.logs).document["quarantined"] == 3
+
+
+@pytest.mark.parametrize("count", [3, 9000])
+def test_a_key_twice_in_one_object_has_its_last_value(place, count):
+    """As Python and JavaScript have it; in small files and in large ones, which DuckDB reads."""
+    lines = [f'{{"step": {s}, "loss": {s}.5, "note": "x"}}\n' for s in range(count)]
+    lines[1] = '{"step": 7, "loss": 1.0, "loss": 2.0, "note": "x", "note": "y", "step": 1}\n'
+    lines[2] = '{"step": 2, "loss": 1.0, "in": {"a": 1, "a": 2}, "loss": 3.0}\n'
+    log = place.logs / "run.jsonl"
+    log.write_text("".join(lines))
+    assert (log.stat().st_size > jsonl.SMALL_BYTES) == (count > 3)
+    place.sync(place.logs)
+
+    select = "select metric, step, coalesce(text, value::varchar) from history"
+    found = place.rows(f"{select} where step in (1, 2) order by all")
+    assert found == [("in.a", 2, "2.0"), ("loss", 1, "2.0"), ("loss", 2, "3.0"), ("note", 1, "y")]

@@ -41,7 +41,8 @@ BAD = st.sampled_from(
         b'{"step": 9, "\\u0061": 3}', b'{"\\u005fkind": "x", "step": 3}', b'{"step": 3, "a": true}',
         b'{"_kind": "x", "step": 3, "a": 1}', b'{"step": 1, "a": "x\\"y: , "}\r',
         b'\xef\xbb\xbf{"step": 3, "a": 1}', b'{"step": 3, "a": "null"}',
-        b'{"step": 3, "a": [1, 2]}',
+        b'{"step": 3, "a": [1, 2]}', b'{"step": 8, "a": 1, "a": null}', b'{"step": 3, "step": 9}',
+        b'{"step": 9, "a": 1, "step": null}', b'{"step": 9, "a": {"x": 1, "x": 2}}',
     ]
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from etl import sources
 from etl.discover import source_of
 from etl.sources import wandb_ui_csv
+from etl.sources.csv_table import CUT
 from etl.sources.reading import GROUPED
 
 
@@ -239,3 +240,24 @@ def test_truncation_at_any_byte_loses_at_most_the_row_that_was_cut(tmp_path_fact
         value - step in (0.25, 0.5) for series in found.values() for step, value in series.items()
     )
     assert len(got) >= whole[:end].count(b"\n") - 1
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=repr)
+@pytest.mark.parametrize("closed", [True, False])
+def test_lines_end_as_those_of_any_system_do(tmp_path, end, closed):
+    """Of a file that ends within its last line the last cell alone is in doubt."""
+    path = tmp_path / "a.csv"
+    lines = [b"Step,a - x", b"0,1", b'1,"2"', b"2,3"]
+    path.write_bytes(end.join(lines) + (end if closed else b""))
+    reading = wandb_ui_csv.read(path, 0, ())
+
+    assert values(reading) == {("a", "x"): {0: 1, 1: 2, **({2: 3} if closed else {})}}
+    assert [(r.line, r.reason) for r in reading.rejects] == ([] if closed else [(4, CUT)])
+
+
+def test_a_large_chart_of_an_old_macs_lines_is_recognised(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"".join([b"Step,a - x\r", *(b"%d,1\r" % step for step in range(20_000))]))
+
+    assert source_of(path) is sources.BY_KIND["wandb-ui-csv"]
+    assert len(values(wandb_ui_csv.read(path, 0, ()))["a", "x"]) == 20_000

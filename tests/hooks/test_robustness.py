@@ -130,12 +130,48 @@ def test_a_value_of_ten_megabytes_is_one_line(tmp_path):
     assert [len(line["text"]) for line in found[1:3]] == [10_000_000, 2_000_000]
 
 
-def test_a_folder_that_cannot_be_written_is_an_error_before_the_training(tmp_path):
-    """Found within the first second, by the person who starts it; nothing raises after that."""
+@pytest.mark.parametrize("folder", ["/proc/runatlas", "file", "file/raw", "x" * 300])
+@pytest.mark.parametrize("more", [{}, {"durability": "fsync"}, {"run_id": "r", "resume": True}])
+def test_a_folder_that_cannot_be_written_is_said_once_and_training_goes_on(
+    tmp_path, capsys, folder, more
+):
+    """A file system for reading only, as a full disk, is found while the machine is being paid."""
     (tmp_path / "file").write_text("")
+    run = hooks.init("p", dir=tmp_path / folder, wandb=False, config={"x": object()}, **more)
+    for step in range(3):
+        run.log({"x": 1.0}, step=step)
+    run.summary["best"] = 1.0
+    run.finish()
+    run.log({"x": 1.0})
 
-    with pytest.raises(OSError, match="file"):
-        hooks.init("p", dir=tmp_path / "file")
+    said = capsys.readouterr().err
+    assert said.count("no log file: ") == 1
+    assert f"{run.path} cannot be created: " in said
+    assert "training goes on" in said
+    assert "fix: dir=FOLDER" in said
+    assert "after finish" not in said
+    assert not os.path.isdir(run.path.parent)
+
+
+def test_without_a_log_file_everything_still_goes_to_wandb(tmp_path):
+    class Wandb:
+        id, name, step = "w1", "w1", 0
+
+        def __init__(self):
+            self.rows, self.config, self.summary = [], {}, {}
+
+        def log(self, row, step=None, **_):
+            self.rows.append((step, row))
+
+        def finish(self, *_, **__):
+            pass
+
+    wandb = Wandb()
+    run = hooks.init("p", dir="/proc/runatlas", wandb=wandb)
+    run.log({"x": 1.0}, step=4)
+    run.finish()
+
+    assert any(row.get("x") == 1.0 for _, row in wandb.rows)
 
 
 def test_reasons_that_differ_from_step_to_step_are_counted_in_constant_memory(tmp_path, capsys):
