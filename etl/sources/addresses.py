@@ -25,8 +25,8 @@ _DOMAINS = (
     r"|io|ai|cloud|dev|de|ch|at|fr|uk|nl|se|fi|no|dk|it|es|eu|jp|cn|kr|in|au|ca|us)"
 )
 _COUNTED = (
-    r"(?:(?:gpu|node|dgx|hgx|host|worker|compute|login|server|srv|nid|cn|gn|vm|ec2|ip)[\w-]*\d"
-    r"[\w-]*|[A-Za-z][\w-]*\d\d+)"
+    r"(?:(?:gpu|node|dgx|hgx|host|worker|compute|login|server|srv|nid|cn|gn|vm|ec2|ip)[\w-]{0,60}\d"
+    r"[\w-]{0,60}|[A-Za-z][\w-]{0,60}\d{2,9})"
 )
 _HOST = re.compile(
     rf"(?i)(?<![\w./-])(?:{_COUNTED}(?:\.[\w-]+)+\.{_DOMAINS}|{_COUNTED}\.(?:internal|local|lan))"

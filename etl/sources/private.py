@@ -29,7 +29,7 @@ _HOME = re.compile(
     rf"|/(?:[\w.-]+/)?scratch\d*/(?!{_SHARED}(?![\w.-])|[\w-]+\.\w{{1,6}}(?![\w./-]))[\w.-]*\w"
     r"|/root(?=/|$)|~\w+(?=/))"
 )
-_HOME_OF_ADDRESS = re.compile(r"(?<=://)([^\s\"'?#]*?/(?:home|users)/)[^/\s\"'?#]+")
+_HOME_OF_ADDRESS = re.compile(r"(?<=://)([^\s\"'?#]{0,500}?/(?:home|users)/)[^/\s\"'?#]+")
 # `num_tokens` and `tokenizer` are settings; `hf_token` is none
 _SECRET_KEY = re.compile(
     r"(?i)(api_?key|access_?key|wandb_?key|secret|passw(or)?d|passphrase|credential"
@@ -46,6 +46,7 @@ _NAMED = (  # what the name of a value calls a secret, be it a variable, a field
     r"(?:(?:api|access|secret|private|wandb|auth|account|signing)[_-]?key(?:[_-]id)?|secret|pwd"
     r"|passw(?:or)?d|passphrase|credentials?|(?:access|auth|hf|hub|bearer|api|refresh)[_-]?token)"
 )
+# No pattern may begin at many places and run on from each: a text of megabytes would take hours.
 _SHAPES = (
     re.compile(r"(?<=://)[^/\s:@]+:(?!\d{1,5}/)[^@\s]+(?=@)"),  # name and password in an address
     re.compile(
@@ -59,8 +60,8 @@ _SHAPES = (
     re.compile(r"\beyJ[\w-]{6,}\.[\w-]{6,}(?:\.[\w-]*)?"),  # a JSON web token
     re.compile(r"\bAIza[\w-]{35}"),
     re.compile(r"\bBearer\s+\S+"),
-    re.compile(r"\b[\w.+-]+@([\w-]+\.)+[A-Za-z]{2,}\b"),  # an e-mail address
-    re.compile(r"\b[A-Za-z][\w.-]*@[\w.-]+(?=:[/~])"),  # where scp copies to
+    re.compile(r"\b[\w.+-]{1,64}@([\w-]+\.)+[A-Za-z]{2,}\b"),  # an e-mail address
+    re.compile(r"\b[A-Za-z][\w.-]{0,63}@[\w.-]{1,255}(?=:[/~])"),  # where scp copies to
 )
 _STATED = (  # the value that follows a name: the name stays
     re.compile(
@@ -69,7 +70,7 @@ _STATED = (  # the value that follows a name: the name stays
     ),
     # a name may end in what it says, as WANDB_API_KEY does, and may be quoted, as in JSON
     re.compile(
-        rf"(?i)((?<![A-Za-z0-9])(?:[\w-]*[_-])?{_NAMED}[\"']?\s*(?:=|:(?!:))\s*)"
+        rf"(?i)((?<![A-Za-z0-9]){_NAMED}[\"']?\s*(?:=|:(?!:))\s*)"
         r"(?!\(left|(?:none|null|true|false|not|is|required|missing)\b)"
         r"(?:\"[^\"]+\"|'[^']+'|[^\s\"',;&)\]}]+)"
     ),
@@ -80,7 +81,7 @@ _STATED = (  # the value that follows a name: the name stays
     ),
     # 40 hex digits are a commit as a rule, and a key of W&B where that is what they are called
     re.compile(
-        r"(?i)(\b\w*(?:key|token|secret|passw\w*|login|netrc)[\"']?(?:\s+is)?\s*[=:]?\s*[\"']?)"
+        r"(?i)(\b\w*(?:key|token|secret|passw\w*|login|netrc)[\"']?(?:\s{1,9}is)?\s{0,9}[=:]?\s{0,9}[\"']?)"
         r"[0-9a-f]{40}\b"
     ),
 )

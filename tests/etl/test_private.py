@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import closing
 
 import event_files
@@ -140,6 +141,18 @@ def test_a_key_with_a_home_folder_is_kept_under_a_name_of_its_own():
     assert "needle" not in str(names)
     assert names[2:] == keys[2:]
     assert [*map(name, names)] == names
+
+
+@pytest.mark.parametrize(
+    "piece", ["-", "_", "a_", "gpu1-", "token ", "a1.", "a@", ":ab", "/a", "/scratch"]
+)
+def test_a_text_that_is_made_to_take_long_does_not(piece):
+    """Of a pattern that is tried at each place and runs on from each, this would be minutes."""
+    began = time.process_time()
+    text(piece * (60_000 // len(piece)))
+    text("token" + " " * 60_000)
+
+    assert time.process_time() - began < 10
 
 
 def test_a_private_key_that_was_printed_is_left_out_line_by_line():
