@@ -52,8 +52,8 @@ function listenToClicks(plot, clicked) {
   plot.addEventListener('pointerdown', ({ clientX, clientY }) => {
     down = [clientX, clientY];
   }, true);
-  plot.addEventListener('click', ({ clientX, clientY }) => {
-    if (!byTouch && Math.hypot(clientX - down[0], clientY - down[1]) < 5) clicked();
+  plot.addEventListener('click', (event) => {
+    if (!isOfTouch(event) && Math.hypot(event.clientX - down[0], event.clientY - down[1]) < 5) clicked();
   });
 }
 

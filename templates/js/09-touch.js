@@ -6,6 +6,9 @@ const FINGER = 28; // pixels around its middle that it may mean
 let byTouch = false; // the last pointer was a finger
 let lastTap = { plot: null, run: -1 };
 
+// A click says itself what made it, but for browsers in which it is no pointer's event.
+const isOfTouch = ({ pointerType }) => (pointerType ? pointerType === 'touch' : byTouch);
+
 // On a tap, tapped(event) shows what is there and returns which run that is, or -1.
 function listenToTaps(plot, tapped) {
   let down = null;
@@ -46,11 +49,12 @@ function nearestDrawn(chart, { clientX, clientY }) {
 
 // What the last tap said goes when a finger comes down; if beside all charts, so does its light.
 function listenToFingers() {
-  const which = ({ pointerType }) => {
+  document.addEventListener('pointermove', ({ pointerType, movementX, movementY }) => {
+    // what moves by nothing is made up by the browser, where something else is under an old place
+    if (pointerType === 'mouse' && (movementX || movementY)) byTouch = false;
+  }, true);
+  document.addEventListener('pointerdown', ({ pointerType, target }) => {
     byTouch = pointerType === 'touch';
-  };
-  for (const name of ['pointerdown', 'pointermove']) document.addEventListener(name, which, true);
-  document.addEventListener('pointerdown', ({ target }) => {
     if (!byTouch) return;
     tip.hidden = sceneTip.hidden = true;
     if (target.closest('[id^="plot-"]')) return;

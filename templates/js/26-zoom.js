@@ -87,8 +87,8 @@ function listenToDrag(panel) {
   };
   field.addEventListener('pointerup', up);
   field.addEventListener('pointercancel', up);
-  field.addEventListener('click', () => {
-    if (!panel.moved && panel.cursor && !byTouch) pin(panel.cursor.run);
+  field.addEventListener('click', (event) => {
+    if (!panel.moved && panel.cursor && !isOfTouch(event)) pin(panel.cursor.run);
   });
   field.addEventListener('dblclick', () => zoomTo(panel, null));
   // a bare wheel scrolls the page; a pinch on a touchpad comes as a wheel with ctrl

@@ -63,8 +63,8 @@ function listenToParallel(view) {
     tip.hidden = true;
     highlight(-1);
   });
-  field.addEventListener('click', ({ target }) => {
-    if (under >= 0 && !target.closest('button') && !byTouch) pin(under);
+  field.addEventListener('click', (event) => {
+    if (under >= 0 && !event.target.closest('button') && !isOfTouch(event)) pin(under);
   });
   listenToTaps(field, (event) => {
     look(event);
