@@ -4,11 +4,11 @@ The peer in the same browser is a plain page of plotly's own (the same bundle in
 of a hundred points); of a change it is ``Plotly.react`` of all scenes with the data that they hold.
 Extremes are looked for in the page's own tables, against the snapshot's summary.
 
-Measured: 0.99 MB in 1.2 s for 4 runs of 2k steps, of which 0.55 s are imports (DuckDB, Polars,
-numpy, jinja) and 0.15 compiling templates; 1.40 MB in 2.1 s for 50 of 20k; 2.60 MB in 18 s for
-1,000 of 100k, of which 13 are reading and thinning. Of the first two shapes the first 3D picture
-comes after 1.1 to 1.3 times the peer's; a recolouring takes 0.4 to 0.6 of a react, a filter 0.5,
-a frame of the playback 70 to 90 ms.
+Measured: 0.99 MB in 0.8 s for 4 runs of 2k steps, of which 0.5 s are imports (DuckDB, Polars,
+numpy, jinja); 1.40 MB in 1.4 s for 50 of 20k; 2.61 MB in 15 s for 1,000 of 100k, of which 13 are
+reading and thinning. Of the first two shapes the first 3D picture comes after 1.1 to 1.6 times the
+peer's; a recolouring takes 0.3 to 0.5 of a react, a filter 0.3 to 0.4, a frame of the playback 60
+to 90 ms. Of the third a recolouring takes 0.4, the first 3D picture 2.3 and a frame 160 to 190 ms.
 """
 
 from __future__ import annotations
