@@ -175,16 +175,18 @@ def _shown_results(facts: Facts, axes: Axes) -> list[tuple[str, Metric, str]]:
             found.append(("bpb", metric, "min"))
         elif not any(key == "loss" for key, _, _ in found):
             found.append(("loss", metric, "last"))
-    shown = dict.fromkeys((*HEADLINES, *(metric.name for metric in axes.benchmarks)))
-    measured = [facts.catalog[name] for name in shown if name in facts.catalog]
+    measured = [facts.catalog[name] for name in _whole_model(axes) if name in facts.catalog]
     found += [(column_key(metric.name), metric, "max") for metric in measured]
     return found
 
 
 def measured_keys(axes: Axes) -> list[str]:
     """Return the columns of what is measured of a whole model, but for what accuracy itself is."""
-    names = dict.fromkeys((*HEADLINES, *(metric.name for metric in axes.benchmarks)))
-    return [column_key(name) for name in names if (name,) != axes.accuracies]
+    return [column_key(name) for name in _whole_model(axes) if (name,) != axes.accuracies]
+
+
+def _whole_model(axes: Axes) -> list[str]:
+    return list(dict.fromkeys((*HEADLINES, *(metric.name for metric in axes.benchmarks))))
 
 
 def _rule(metric: Metric) -> str:

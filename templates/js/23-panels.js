@@ -41,13 +41,13 @@ function fitCanvas(canvas, width, height) {
   if (recorder) return penOf(canvas);
   const ratio = devicePixelRatio || 1;
   const size = [Math.round(width * ratio), Math.round(height * ratio)];
-  const fits = canvas.width === size[0] && canvas.height === size[1];
   // for paper Chromium repeats what was called, and would paint what was cleared white, over all below
-  if (!fits || printing) [canvas.width, canvas.height] = size;
+  const fits = !printing && canvas.width === size[0] && canvas.height === size[1];
+  if (!fits) [canvas.width, canvas.height] = size;
   // read or not: without a GPU a thousand lines take 3 s on the way that is not for reading, else 0.1
   const pen = canvas.getContext('2d', { willReadFrequently: true });
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  if (fits && !printing) pen.clearRect(0, 0, width, height);
+  if (fits) pen.clearRect(0, 0, width, height);
   [pen.lineJoin, pen.lineCap] = ['round', 'round'];
   return pen;
 }
