@@ -17,14 +17,17 @@ function listenToStages() {
 
 function listenToFilter() {
   const box = byId('filter');
-  let timer = 0;
+  let typed = 0; // the timer of what was typed and does not filter yet
   box.addEventListener('input', () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => change({ query: box.value }), 150);
+    clearTimeout(typed);
+    typed = setTimeout(() => {
+      typed = 0;
+      change({ query: box.value });
+    }, 150);
   });
   listenToSuggestions(box, byId('suggestions'));
   listen(['query'], () => {
-    if (box.value !== state.query) box.value = state.query;
+    if (!typed && box.value !== state.query) box.value = state.query; // a slow frame comes after more was typed
   });
   listen(['shown'], showCount);
 }

@@ -6,8 +6,6 @@ const planesNear = new Map(); // chart -> whenNear of it
 function makePlane(chart) {
   const plot = plotOf(chart);
   const panels = chart.layout.panels.map((spec) => makePanel(chart, spec));
-  const columns = Math.min(chart.layout.columns, panels.length);
-  plot.classList.add(`of-${Math.max(1, columns)}`);
   plot.replaceChildren(...panels.map(({ root }) => root));
   for (const panel of panels) {
     panel.field.setAttribute('aria-label', `${chart.title}${panels.length > 1 ? `, ${panel.spec.title}` : ''}. ${KEYS_SAY}`);

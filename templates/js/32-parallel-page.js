@@ -77,7 +77,6 @@ function makeParallel(chart) {
   const [base, over] = ['base', 'over'].map((name) => element('canvas', name));
   const axes = element('div', 'axes');
   const field = element('div', 'lines-of', base, over, axes);
-  plot.classList.add('of-axes');
   plot.replaceChildren(field);
   const view = { chart, plot, field, base, over, axes };
   byId(`chart-${chart.key}`).querySelector('.reset').addEventListener('click', () => {

@@ -336,3 +336,22 @@ def test_a_power_law_is_told_where_the_runs_show_one(page):
     assert "val/bpb falls as FLOPs^(-0.100 ± 0.000) over the 5 runs" in said
     assert page.evaluate("__runatlas.drawn.scaling") == 5
     assert "d14" in page.text_content("#chart-scaling .tray")
+
+
+@pytest.mark.parametrize("width", [1300, 390])
+def test_what_is_drawn_later_moves_nothing_below_it(browser, mini, width):
+    """Charts have their room before they come near the view, so that a link leads where it says."""
+    context = browser.new_context(viewport={"width": width, "height": 800}, offline=True)
+    tab = open_page(context, mini.page)
+    wait(tab, "__runatlas.interactive")
+    heights = """() => Object.fromEntries([...document.querySelectorAll('.card.plane')]
+      .map((card) => [card.id, card.querySelector('.plane-frame').getBoundingClientRect().height]))"""
+    before = tab.evaluate(heights)
+    for key in before:
+        tab.locator(f"#{key} .plane-frame").scroll_into_view_if_needed()
+        wait(tab, f"__runatlas.drawn['{key.removeprefix('chart-')}'] !== undefined")
+    after = tab.evaluate(heights)
+    context.close()
+
+    assert len(before) >= 4
+    assert {key for key in before if abs(after[key] - before[key]) > 30} == set()

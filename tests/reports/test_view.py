@@ -194,6 +194,26 @@ def test_columns_and_values_are_suggested_and_taken_by_keyboard(view):
     assert view.evaluate("__runatlas.state.query") == "stage=midtraining"
 
 
+def test_what_is_typed_while_a_frame_is_late_stays_typed(view):
+    """A filter takes effect in the next frame; by then more may have been typed."""
+    view.evaluate(
+        """() => new Promise((done) => {
+          const box = document.getElementById('filter');
+          const type = (text) => { box.value = text; box.dispatchEvent(new Event('input')); };
+          const more = () => {
+            if (__runatlas.state.query !== 'stage=s') return setTimeout(more, 0);
+            type('stage=sft');
+            return done();
+          };
+          type('stage=s');
+          more();
+        })"""
+    )
+    wait(view, "__runatlas.state.query === 'stage=sft'", 10)
+
+    assert view.input_value("#filter") == "stage=sft"
+
+
 def test_buckets_of_a_number_are_edited_at_the_legend(view):
     """Bounds make named buckets with their counts; a text that is no bounds changes nothing."""
     view.select_option("#colour", "depth")
