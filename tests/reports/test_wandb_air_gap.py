@@ -228,7 +228,7 @@ def test_a_server_with_a_certificate_of_its_own_ca_is_trusted_when_named(
     bundle, context = authority
     with serving(certificates=context) as server:
         publisher = Publisher(tmp_path, outbox, server, **{name: str(bundle)})
-        done = publisher.publish()
+        done = publisher.publish_apart()
 
         assert (done.code, len(done.board["pushed"])) == (0, 1), done.err
         assert versions(server) == [files(publisher.outbox)]
@@ -252,7 +252,7 @@ def test_a_proxy_is_asked_for_everything(tmp_path, outbox):
     with serving(url=address) as server:
         proxy = f"http://127.0.0.1:{server.server_port}"
         proxies = {"HTTP_PROXY": proxy, "http_proxy": proxy}
-        done = Publisher(tmp_path, outbox, address, **proxies).publish()
+        done = Publisher(tmp_path, outbox, address, **proxies).publish_apart()
 
         assert (done.code, len(done.board["pushed"])) == (0, 1), done.err
         assert server.hosts == {"wandb.internal"}
