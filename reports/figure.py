@@ -28,9 +28,7 @@ LONGEST_LABEL = 28
 
 def figure(report: Report, chart: Chart, name: str, width: int, height: int) -> Json:
     """Return *chart* as a plotly figure in the theme called *name*."""
-    options = {option.key: option.choices[0][0] for option in chart.options if option.choices}
-    options |= {"room": "wide", "axis": "step"}
-    resolver = Resolver(run_attributes(report), options, theme.THEMES[name])
+    resolver = Resolver(run_attributes(report), chart.first_choices(), theme.THEMES[name])
     of_runs, bar = colours(report, chart, name)
     if chart.kind == "scene":
         made = _scene(report, chart, resolver, of_runs, (width, height))

@@ -29,15 +29,14 @@ def panels(report: Report, chart: Chart, resolver: Resolver, of_runs: Sequence[s
     """Return the panels of a plane that have something to show, each with axes of its own."""
     layout = paper(resolver)
     traces: list[Json] = []
-    extents = {p["key"]: _extent(report, chart, p, resolver) for p in chart.layout["panels"]}
-    specs = [panel for panel in chart.layout["panels"] if extents[panel["key"]]]
-    for place, panel in enumerate(specs):
+    specs = _filled(report, chart, resolver)
+    for place, (panel, extent) in enumerate(specs):
         number = "" if place == 0 else str(place + 1)
         box = _box(place, len(specs), chart.layout["columns"])
         for name, other, domain in (("x", "y", box[0]), ("y", "x", box[1])):
             axis = resolver.value(panel[name], None)
             made = _axis(axis, domain, f"{other}{number}", resolver)
-            values = extents[panel["key"]][name]
+            values = extent[name]
             layout[f"{name}axis{number}"] = made | _range(axis, values, panel["lines"], name)
         layout["annotations"].append(_title(panel["title"], box, resolver))
         layout["shapes"] += _levels(panel["lines"], number, resolver)
@@ -46,6 +45,20 @@ def panels(report: Report, chart: Chart, resolver: Resolver, of_runs: Sequence[s
             if spec["panel"] == panel["key"]:
                 traces += [t | at for t in _traces(report, chart, spec, resolver, of_runs)]
     return {"data": traces, "layout": layout}
+
+
+def filled(report: Report, chart: Chart) -> list[Json]:
+    """Return the panels of a plane that have something to show before the reader chooses."""
+    resolver = Resolver({}, chart.first_choices(), {})
+    return [panel for panel, _ in _filled(report, chart, resolver)]
+
+
+def _filled(
+    report: Report, chart: Chart, resolver: Resolver
+) -> list[tuple[Json, dict[str, pl.Series]]]:
+    """Return the panels that have something to show, and what each has on x and y."""
+    found = [(panel, _extent(report, chart, panel, resolver)) for panel in chart.layout["panels"]]
+    return [(panel, extent) for panel, extent in found if extent]
 
 
 def _extent(report: Report, chart: Chart, panel: Json, resolver: Resolver) -> dict[str, pl.Series]:

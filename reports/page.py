@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from reports import cells, prose, theme, words
+from reports import cells, flat, prose, theme, words
 from reports.assets import (
     PLOTLY_VERSION,
     environment,
@@ -80,6 +80,7 @@ def render(report: Report) -> bytes:
             metrics=sorted(report.facts.catalog.values(), key=lambda metric: metric.name),
             trays={chart.key: cells.tray(report, chart) for chart in report.charts},
             straddles={chart.key: straddles(report, chart) for chart in report.charts},
+            panels={c.key: flat.filled(report, c) for c in report.charts if c.kind == "plane"},
             posters={} if many else {key: stills["wide"] for key, stills in posters.items()},
             symbols=sorted({*theme.STAGE_SYMBOLS, theme.NOT_MEASURED_SYMBOL}),
         )

@@ -54,10 +54,8 @@ def poster(report: Report, chart: Chart, room: str, attributes: Mapping[str, lis
     """Return *chart*, a scene, as an SVG element for the page; nothing where it draws nothing."""
     if not chart.counts["drawn"]:
         return ""
-    options = {option.key: option.choices[0][0] for option in chart.options if option.choices}
-    options |= {"room": room, "axis": "step"}
     inks = {name: f"var(--{name})" for name in theme.THEMES["light"]}
-    resolver = Resolver(attributes, options, inks)
+    resolver = Resolver(attributes, chart.first_choices(room), inks)
     layout = resolver.value(chart.layout, None)
     height, budget = ROOMS[room]
     half = HEIGHT * layout["meta"]["needs"] / 2

@@ -106,6 +106,14 @@ class Chart:
             return not self.counts.get("drawn")
         return all(table.is_empty() for table in self.tables.values())
 
+    def first_choices(self, room: str = "wide") -> dict[str, str]:
+        """Return what is chosen of every option before the reader chooses, where so much *room* is.
+
+        A room is wide or narrow.
+        """
+        chosen = {option.key: option.choices[0][0] for option in self.options if option.choices}
+        return chosen | {"room": room, "axis": "step"}
+
 
 def col(name: str) -> Json:
     """Refer to a column of the trace's table."""

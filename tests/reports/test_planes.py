@@ -338,9 +338,10 @@ def test_a_power_law_is_told_where_the_runs_show_one(page):
     assert "d14" in page.text_content("#chart-scaling .tray")
 
 
-def test_what_is_drawn_later_moves_nothing_below_it(browser, mini):
+@pytest.mark.parametrize("width", [1300, 390])
+def test_what_is_drawn_later_moves_nothing_below_it(browser, mini, width):
     """Charts have their room before they come near the view, so that a link leads where it says."""
-    context = browser.new_context(viewport={"width": 1300, "height": 800}, offline=True)
+    context = browser.new_context(viewport={"width": width, "height": 800}, offline=True)
     tab = open_page(context, mini.page)
     wait(tab, "__runatlas.interactive")
     heights = """() => Object.fromEntries([...document.querySelectorAll('.card.plane')]

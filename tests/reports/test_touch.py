@@ -48,9 +48,6 @@ def in_plane(tab):
     """Return where a run's second row is drawn, and the run."""
     wait(tab, "__runatlas.drawn.curves")
     settle(tab)
-    # panels that have nothing to show are gone now, and the chart is less high
-    tab.locator("#plot-curves .field-of:visible").first.scroll_into_view_if_needed()
-    settle(tab)
     run = tab.evaluate(
         "__runatlas.planes.get('curves')[0].series.find((one) => one.trace.role === 'data')"
         ".pieces[0].run"
