@@ -211,7 +211,7 @@ def _traces(
         one: Json = resolver.value(spec["plotly"], At(table, rows))
         colour = {} if run < 0 else {"color": of_runs[int(run)]}
         one["line"] = {"width": 1.7, **one.get("line", {}), **colour}
-        made += _smooth(one, length) if spec.get("smooth") else [one]
+        made += _smooth(one, length) if resolver.value(spec.get("smooth"), None) else [one]
     return made
 
 

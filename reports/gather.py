@@ -20,6 +20,7 @@ from reports.charts import Chart, all_charts, plane
 from reports.details import Details, details
 from reports.load import Facts, load
 from reports.news import Changed
+from reports.others import Others, others
 from reports.results import STEADY, Results, results
 from reports.scan import Scan, Wanted, scan
 
@@ -54,9 +55,11 @@ def gather(project: Project, wanted: str, say: Say, against: str = PREVIOUS) -> 
     asked = person.axes
     with closing(snapshot.connect(project, manifest)) as db:
         facts = load(db, manifest)
-        axes = _axes(db, facts, asked)
+        counts = series.points_of(db)
+        axes = _axes(db, facts, asked, counts)
+        rest = others(facts, counts, _by_step(facts, axes))
         say(f"{project.name}: snapshot {manifest.snapshot}, {len(facts.runs):,} runs")
-        seen = scan(project, manifest, facts, _wanted(facts, axes))
+        seen = scan(project, manifest, facts, _wanted(facts, axes, rest))
         found = results(db, facts, axes, seen)
         machine = {
             metric: series.machine(db, facts, pattern) for metric, pattern in choose.MACHINE.items()
@@ -84,6 +87,8 @@ def gather(project: Project, wanted: str, say: Say, against: str = PREVIOUS) -> 
             for metric in choose.steady(facts.catalog, axes)
         },
         machine=machine,
+        others={metric: series.alone(seen, metric.name) for metric in rest.drawn},
+        left_out=rest.left_out,
         history=_history(seen, facts, axes),
         marks=marks,
     )
@@ -110,8 +115,13 @@ def _unknown(person: Settings, facts: Facts) -> list[str]:
     ]
 
 
-def _axes(db: duckdb.DuckDBPyConnection, facts: Facts, asked: Mapping[str, Any]) -> Axes:
-    catalog, counts = facts.catalog, series.points_of(db)
+def _axes(
+    db: duckdb.DuckDBPyConnection,
+    facts: Facts,
+    asked: Mapping[str, Any],
+    counts: Mapping[str, Mapping[str, int]],
+) -> Axes:
+    catalog = facts.catalog
     four = choose.benchmarks(catalog, asked)
     shared = series.share_a_step(db, [metric.name for metric in four])
     coverage: dict[str, int] = {}
@@ -141,29 +151,33 @@ def _unmeasured(name: str, unit: str) -> Metric:
     return Metric(name, unit, "min", "loss", known=True, runs=0, points=0)
 
 
-def _wanted(facts: Facts, axes: Axes) -> Wanted:
+def _wanted(facts: Facts, axes: Axes, rest: Others) -> Wanted:
     """Return what the page reads of the history; losses get most of the rows."""
     names = [metric.name for metric in (*choose.steady(facts.catalog, axes), *axes.benchmarks)]
     losses = [metric.name for metric in axes.losses]
     together: dict[tuple[str, ...], bool] = {(loss,): True for loss in losses}
     together |= {_speeds(axes): True, tuple(_marks(axes)[:3]): False}
+    weights = dict.fromkeys((*names, *_speeds(axes), *_marks(axes)), 1) | dict.fromkeys(losses, 3)
     return Wanted(
-        metrics={
-            **dict.fromkeys((*names, *_speeds(axes), *_marks(axes)), 1),
-            **dict.fromkeys(losses, 3),
-        },
+        metrics=weights,
         accuracy=axes.height,
         together=together,
         medians=tuple(name for name, m in facts.catalog.items() if m.family in STEADY),
+        others={metric: rows for metric, rows in rest.rows.items() if metric not in weights},
     )
 
 
 def _history(seen: Scan, facts: Facts, axes: Axes) -> pl.DataFrame:
     """Return what the lines in two dimensions share: once what stands on x, and each metric."""
-    metrics = (*axes.losses, *choose.steady(facts.catalog, axes))
-    names = dict.fromkeys(metric.name for metric in metrics)
+    names = _by_step(facts, axes)
     frame = seen.frame.select("run", *plane.X_AXES, *names)
     return frame.filter(pl.any_horizontal(pl.col(name).is_not_nan() for name in names))
+
+
+def _by_step(facts: Facts, axes: Axes) -> list[str]:
+    """Return the metrics that have lines by step in charts of their own."""
+    metrics = (*axes.losses, *choose.steady(facts.catalog, axes))
+    return list(dict.fromkeys(metric.name for metric in metrics))
 
 
 def _speeds(axes: Axes) -> tuple[str, str]:

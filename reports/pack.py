@@ -6,9 +6,9 @@ float64. Larger ones keep float32: 7 digits, two more than a hover shows.
 
 Nothing is stored twice: equal columns of any tables are one, a column that grows evenly with the
 step is four numbers for each run, one that has gaps is its finite values and their rows, one whose
-values hold for some rows (an accuracy) is these values and the rows from which they do, steps that
-an earlier table has are their rows there, and a running median (a column ``X_median`` beside ``X``)
-is made by the page.
+values hold for some rows (an accuracy) is these values and the rows from which they do. Of steps
+that an earlier table has, and of all else that is the same there, its rows there are kept. A running
+median (a column ``X_median`` beside ``X``) is made by the page.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def pack(tables: Mapping[str, pl.DataFrame]) -> Packed:
     index: dict[str, dict[str, dict[str, Any]]] = {}
     for table, frame in sorted(tables.items()):
         earlier = {name: tables[name] for name in index}
+        picked = _picked(frame, blob, earlier)
         index[table] = {
-            c.name: _picked(frame, c, blob, earlier) or _entry(frame, c, blob)
-            for c in frame.get_columns()
+            c.name: picked.get(c.name) or _entry(frame, c, blob) for c in frame.get_columns()
         }
     return Packed(gzip.compress(b"".join(blob.parts), 9, mtime=0), index)
 
@@ -103,20 +103,31 @@ def _entry(frame: pl.DataFrame, column: pl.Series, blob: _Blob) -> dict[str, Any
 
 
 def _picked(
-    frame: pl.DataFrame, column: pl.Series, blob: _Blob, earlier: Mapping[str, pl.DataFrame]
-) -> dict[str, Any] | None:
-    """Return which rows of an earlier table have the runs and steps of *frame*, all of them."""
+    frame: pl.DataFrame, blob: _Blob, earlier: Mapping[str, pl.DataFrame]
+) -> dict[str, dict[str, Any]]:
+    """Return, by column, the rows of an earlier table that hold it: all that *frame* has.
+
+    That table has the same runs and steps there, and a column of the same name and values.
+    """
     place = ["run", "step"]
-    if column.name != "step" or frame.height <= EXACT_ROWS or "run" not in frame.columns:
-        return None
+    found: dict[str, dict[str, Any]] = {}
+    if frame.height <= EXACT_ROWS or not {*place} <= {*frame.columns}:
+        return found
+    wanted = [name for name in frame.columns if name != "run" and not name.endswith(MEDIAN)]
     for table, other in earlier.items():
-        if {*place} <= {*other.columns} and other.height >= frame.height:
-            at = other.select(place).with_row_index("at")
-            rows = frame.select(place).join(at, on=place, how="left", maintain_order="left")["at"]
-            if rows.len() == frame.height and not rows.has_nulls():
-                packed = _plain(rows, blob, exact=False)
-                return {"kind": "pick", "n": frame.height, "table": table, "rows": packed}
-    return None
+        shared = [name for name in wanted if name in other.columns and name not in found]
+        if not shared or not {*place} <= {*other.columns} or other.height < frame.height:
+            continue
+        at = other.select(place).with_row_index("at")
+        rows = frame.select(place).join(at, on=place, how="left", maintain_order="left")["at"]
+        if rows.len() != frame.height or rows.has_nulls():
+            continue
+        same = [name for name in shared if frame[name].equals(other[name].gather(rows))]
+        if same:
+            packed = _plain(rows, blob, exact=False)
+            entry = {"kind": "pick", "n": frame.height, "table": table, "rows": packed}
+            found |= dict.fromkeys(same, entry)
+    return found
 
 
 def _plain(column: pl.Series, blob: _Blob, *, exact: bool) -> dict[str, Any]:

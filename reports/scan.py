@@ -8,14 +8,12 @@ where it was measured, NaN where it was not measured at that step, and infinity 
 measured and is NaN or infinite. ``accuracy`` is that of the last evaluation at or before the step:
 never the nearest one, never a later one; before a run's first evaluation there is none.
 
-``step`` is the run's own, ``total_step`` counts on from its parents. ``tokens``, ``flops``
-(floating point operations) and ``time`` (seconds) are so far, NaN where the run does not say: a
-counter that it logged, on a straight line between two of its values and never beyond them; tokens
-else as steps times the effective batch size; time else since the first record.
+``step`` is the run's own, ``total_step`` counts on from its parents; ``tokens``, ``flops`` and
+``time`` are so far, as ``reports.progress`` says. Above a budget of rows the points of each run are
+thinned as ``reports.thinning`` says; a metric that is drawn alone has rows of its own.
 
-Above a budget of rows the points of each run are thinned as ``reports.thinning`` says. 100M points
-of 1,000 runs take 16 CPU s (13 s, reading beside) and less than 0.4 GiB; a statement for each chart
-took 140 and 17.
+100M points of 1,000 runs take 16 CPU s (13 s, reading beside) and less than 0.4 GiB; a statement
+for each chart took 140 and 17.
 """
 
 from __future__ import annotations
@@ -30,21 +28,18 @@ import numpy as np
 import polars as pl
 
 from etl import points as stored
-from etl.points import Floats, Integers, Points
+from etl.points import Integers, Points
 from etl.project import Project
 from etl.snapshot import Manifest
 from reports.axes import Accuracy
-from reports.load import Facts, Run, Value
-from reports.thinning import at, held, kept_steps, shares, together
+from reports.load import Facts, Run
+from reports.progress import COUNTERS, newest, progress
+from reports.thinning import at, held, kept_steps, m4, shares, together
 
-# Counters that runs log of what they have used so far, by axis, the preferred one first.
-COUNTERS: Mapping[str, tuple[str, ...]] = {
-    "tokens": ("total_tokens", "num_input_tokens_seen"),
-    "flops": ("total_training_flops", "total_flos"),
-    "time": ("total_training_time",),
-}
-TOKENS_A_STEP = "total_batch_size"
-ELAPSED = "time since the first record"
+Shares = Mapping[int, int]  # run -> how many rows it may have
+_NONE = pl.DataFrame(
+    schema={"run": pl.Int64, "step": pl.Int64, **dict.fromkeys((*COUNTERS, "value"), pl.Float64)}
+)
 # 1,000 runs get 80 rows each: about 1 MB of the page.
 LEAST_ROWS, ROWS_A_RUN, MOST_ROWS = 12_000, 80, 80_000
 
@@ -57,7 +52,8 @@ class Wanted:
     accuracy: Accuracy | None
     together: Mapping[tuple[str, ...], bool]  # drawn as one, and whether with the accuracy
     medians: tuple[str, ...] = ()  # whose median is told, drawn or not
-    budget: int | None = None  # rows; by default what a page of so many runs has room for
+    others: Mapping[str, Shares] = field(default_factory=dict)  # drawn alone, and how many rows
+    budget: int | None = None  # rows of the frame; by default what so many runs have room for
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,7 @@ class Scan:
 
     frame: pl.DataFrame
     tallies: Mapping[tuple[str, ...], Mapping[int, Tally]]  # metrics -> run -> what it logged
-    clocks: Mapping[str, Mapping[int, str]]  # axis -> run -> where its values come from
+    others: Mapping[str, pl.DataFrame]  # metric -> run, step, tokens, flops, time, value
     best: Mapping[int, tuple[float, int]]  # run -> its best accuracy, and the first step of it
     newest: float | None  # seconds of the epoch
 
@@ -94,7 +90,7 @@ class _Scan:
     wanted: Wanted
     frames: dict[int, dict[str, Any]] = field(default_factory=dict)
     tallies: dict[tuple[str, ...], dict[int, Tally]] = field(default_factory=dict)
-    clocks: dict[str, dict[int, str]] = field(default_factory=dict)
+    others: dict[str, dict[int, pl.DataFrame]] = field(default_factory=dict)
     best: dict[int, tuple[float, int]] = field(default_factory=dict)
     newest: float = -math.inf
 
@@ -102,9 +98,9 @@ class _Scan:
         places = {run.run_id: run for run in self.facts.runs}
         counters = [name for names in COUNTERS.values() for name in names]
         wanted = self.wanted
-        needed = {*wanted.metrics, *wanted.medians, *counters, *_metrics(wanted.accuracy)}
+        needed = {*wanted.metrics, *wanted.medians, *counters, *wanted.others}
+        needed |= {*(wanted.accuracy.metrics if wanted.accuracy else ())}
         room = self._room(project, manifest)
-        self.clocks = {axis: {} for axis in COUNTERS}
         for run_id, points in stored.runs(project, manifest, needed):
             if run_id in places and points:
                 self._add(places[run_id], points, room.get(places[run_id].index, 0))
@@ -112,7 +108,10 @@ class _Scan:
         return Scan(
             frame=pl.concat([self._empty(), *frames]),
             tallies=self.tallies,
-            clocks=self.clocks,
+            others={
+                metric: pl.concat([_NONE, *(frame for _, frame in sorted(of.items()))])
+                for metric, of in self.others.items()
+            },
             best=self.best,
             newest=None if math.isinf(self.newest) else self.newest,
         )
@@ -144,7 +143,8 @@ class _Scan:
         drawn = {metric: points[metric] for metric in self.wanted.metrics if metric in points}
         weights = dict(self.wanted.metrics)
         several: dict[tuple[str, ...], bool] = {
-            (metric,): False for metric in (*weights, *self.wanted.medians)
+            (metric,): False
+            for metric in (*weights, *self.wanted.medians, *self.wanted.others)
         }
         for metrics, beside in (several | dict(self.wanted.together)).items():
             if all(metric in points for metric in metrics):
@@ -155,6 +155,8 @@ class _Scan:
                     drawn[name], weights[name] = changes, 1
         if accuracy is not None:
             self._note_best(run, accuracy)
+        self.newest = max(self.newest, newest(points))
+        self._place_others(run, points)
         if not drawn:
             return
         steps = kept_steps(drawn, weights, room)
@@ -193,8 +195,6 @@ class _Scan:
         self, run: Run, points: dict[str, Points], steps: Integers, accuracy: Points | None
     ) -> None:
         """Take the rows of *run* at *steps*, with their places on all axes."""
-        for of in points.values():
-            self.newest = max(self.newest, float(np.nanmax(of.ts, initial=-np.inf)))
         place = held(accuracy, steps)
         since, eval_step = np.full((2, steps.size), np.nan)
         if accuracy is not None and accuracy.steps.size:
@@ -206,31 +206,30 @@ class _Scan:
             "run": np.full(steps.size, run.index),
             "step": steps,
             "total_step": steps + run.offset,
-            **self._axes(run, points, steps),
+            **progress(run, points, steps),
             "accuracy": since,
             "eval_step": eval_step,
             **{metric: at(points.get(metric), steps) for metric in self.wanted.metrics},
         }
 
-    def _axes(self, run: Run, points: dict[str, Points], steps: Integers) -> dict[str, Floats]:
-        found = {}
-        for axis, names in COUNTERS.items():
-            name = next((name for name in names if name in points), None)
-            values: Floats | None = None
-            if name is not None:
-                values = _between(points[name], steps)
-            elif axis == "tokens":
-                values, name = _trained_on(steps, run.config.get(TOKENS_A_STEP))
-            elif axis == "time":
-                values, name = _elapsed(points, steps)
-            if name is not None:
-                self.clocks[axis][run.index] = name
-            found[axis] = np.full(steps.size, np.nan) if values is None else values
-        return found
-
-
-def _metrics(accuracy: Accuracy | None) -> tuple[str, ...]:
-    return accuracy.metrics if accuracy else ()
+    def _place_others(self, run: Run, points: dict[str, Points]) -> None:
+        """Take the rows of the metrics that are drawn alone, each at steps of its own."""
+        kept: dict[str, Integers] = {}
+        for metric, room in self.wanted.others.items():
+            if metric in points and run.index in room:
+                steps, _, values = points[metric]
+                fits = steps.size <= room[run.index]
+                buckets = steps.size if fits else max(1, room[run.index] // 4)
+                kept[metric] = steps[m4(steps, values, buckets)]
+        if not kept:
+            return
+        every = np.unique(np.concatenate([*kept.values()]))
+        columns = {"run": np.full(every.size, run.index), "step": every}
+        rows = pl.DataFrame(columns | progress(run, points, every))
+        for metric, steps in kept.items():
+            value = pl.Series("value", at(points[metric], steps))
+            own = rows[np.searchsorted(every, steps)].with_columns(value)
+            self.others.setdefault(metric, {})[run.index] = own
 
 
 def measured(points: Mapping[str, Points], accuracy: Accuracy | None) -> Points | None:
@@ -261,30 +260,3 @@ def _changes(several: Sequence[Points], accuracy: Points | None) -> Points | Non
     if not holds.any():
         return None
     return Points(steps[first[holds]], np.full(holds.sum(), np.nan), accuracy.values[holds])
-
-
-def _between(counter: Points, steps: Integers) -> Floats:
-    finite = np.isfinite(counter.values)
-    if not finite.any():
-        return np.full(steps.size, np.nan)
-    known = counter.steps[finite].astype(np.float64)
-    return np.interp(steps, known, counter.values[finite], left=np.nan, right=np.nan)
-
-
-def _trained_on(steps: Integers, each: Value) -> tuple[Floats | None, str | None]:
-    # nanochat's configs say -1 for "to be found out"
-    if isinstance(each, float) and 0 < each < math.inf:
-        return steps.astype(np.float64) * each, f"steps × {TOKENS_A_STEP}"
-    return None, None
-
-
-def _elapsed(points: Mapping[str, Points], steps: Integers) -> tuple[Floats | None, str | None]:
-    ts = np.full(steps.size, np.nan)
-    start = math.inf
-    for of in points.values():
-        start = min(start, float(np.nanmin(of.ts[:1], initial=np.inf)))
-        there = at(Points(of.steps, of.ts, of.ts), steps)
-        ts = np.fmin(ts, there)
-    if not np.isfinite(ts).any():
-        return None, None
-    return np.where(np.isfinite(ts), ts - start, np.nan), ELAPSED

@@ -17,7 +17,8 @@ import polars as pl
 from etl.points import Points
 from reports.load import Facts, query
 from reports.pack import MEDIAN, MEDIAN_WINDOW
-from reports.scan import COUNTERS, Scan
+from reports.progress import COUNTERS
+from reports.scan import Scan
 from reports.thinning import m4, shares
 
 MACHINE_ROWS = 12_000  # of each kind of measurement: there are several, and they are level
@@ -58,17 +59,32 @@ def rows(
     tally = _tally(found, tuple(must), accuracy=accuracy)
     if accuracy:
         frame = frame.filter(pl.col("eval_step").is_not_nan())
-    broken = pl.any_horizontal(pl.col(m).is_infinite() for m in (*must, *["accuracy"] * accuracy))
-    kept = frame.with_columns(broken.alias("broken"))
-    kept = kept.with_columns(pl.col("broken").cum_sum().over("run").alias("piece"))
-    kept = kept.filter(~pl.col("broken"))
-    line = pl.struct("run", "piece").rle_id().cast(pl.Int64).alias("line")
+    kept = _lines(frame, [*must, *["accuracy"] * accuracy])
     named = [
         pl.when(pl.col(metric).is_finite()).then(metric).alias(c) for metric, c in columns.items()
     ]
     held = [pl.col("accuracy"), pl.col("eval_step").cast(pl.Int64)] if accuracy else []
-    kept = kept.select("run", line, *_AXES, *named, *held)
-    return Rows(kept, tally)
+    return Rows(kept.select("run", "line", *_AXES, *named, *held), tally)
+
+
+def alone(found: Scan, metric: str) -> Rows:
+    """Return the rows of *metric*, drawn with no other: run, line, step, the axes and value."""
+    if metric in found.frame.columns:
+        frame = found.frame.filter(pl.col(metric).is_not_nan()).rename({metric: "value"})
+    else:
+        frame = found.others[metric]
+    lines = _lines(frame, ["value"]).select("run", "line", "step", *COUNTERS, "value")
+    return Rows(lines, _tally(found, (metric,), accuracy=False))
+
+
+def _lines(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """Return the rows with all *columns* finite, and the ``line`` that each belongs to."""
+    broken = pl.any_horizontal(pl.col(column).is_infinite() for column in columns)
+    kept = frame.with_columns(broken.alias("broken"))
+    kept = kept.with_columns(pl.col("broken").cum_sum().over("run").alias("piece"))
+    kept = kept.filter(~pl.col("broken"))
+    line = pl.struct("run", "piece").rle_id().cast(pl.Int64).alias("line")
+    return kept.with_columns(line)
 
 
 def with_reported(

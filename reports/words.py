@@ -89,6 +89,12 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def listed_first(words: Sequence[str], most: int = 5) -> str:
+    """Return ``a, b and 7 more``: the first *most*, and how many others there are."""
+    more = [f"{len(words) - most:,} more"] if len(words) > most else []
+    return listed([*words[:most], *more])
+
+
 def moment(value: datetime | None) -> str:
     """Return a UTC time to the minute."""
     return f"{value:%Y-%m-%d %H:%M} UTC" if value else MISSING

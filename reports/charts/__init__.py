@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -11,6 +11,7 @@ from reports.charts.benchmarks import benchmarks
 from reports.charts.curves import curves as loss_curves
 from reports.charts.evaluations import evaluations
 from reports.charts.landscape import landscape
+from reports.charts.metrics import metrics
 from reports.charts.parallel import parallel
 from reports.charts.performance import performance
 from reports.charts.scaling import scaling
@@ -35,6 +36,8 @@ def all_charts(
     speeds: Rows,
     steady: Mapping[Metric, Rows],
     machine: Mapping[Metric, Rows],
+    others: Mapping[Metric, Rows],
+    left_out: Sequence[Metric],
     history: pl.DataFrame,
     marks: Rows,
 ) -> tuple[Chart, ...]:
@@ -42,6 +45,7 @@ def all_charts(
     return (
         trajectory(facts, axes, found, losses),
         loss_curves(facts, axes, found, curves, history),
+        *metrics(facts, found, others, left_out),
         space(facts, axes, found),
         *surface(facts, axes, found, curves),
         parallel(facts, axes, found),

@@ -90,7 +90,8 @@ function unpacked(bytes, columns, earlier) {
   const table = {};
   for (const [name, entry] of Object.entries(columns)) {
     if (entry.kind === 'pick') {
-      table[name] = column(bytes, entry.rows).map((row) => earlier[entry.table][name][row]);
+      const values = earlier[entry.table][name];
+      table[name] = values.constructor.from(column(bytes, entry.rows), (row) => values[row]);
     } else if (!follows(entry)) table[name] = column(bytes, entry);
   }
   for (const [name, entry] of Object.entries(columns)) if (follows(entry)) table[name] = column(bytes, entry, table);

@@ -49,15 +49,17 @@ function showOptions(chart) {
   for (const part of card.querySelectorAll('[data-option]')) {
     part.hidden = part.dataset.choice !== state.options[chart.key][part.dataset.option];
   }
-  for (const input of card.querySelectorAll('.options input')) {
-    input.checked = input.value === state.options[chart.key][input.dataset.of];
+  for (const control of card.querySelectorAll('.options [data-of]')) {
+    const chosen = state.options[chart.key][control.dataset.of];
+    if (control.type === 'radio') control.checked = control.value === chosen;
+    else control.value = chosen;
   }
 }
 
 function listenToOptions(chart) {
-  for (const input of byId(`chart-${chart.key}`).querySelectorAll('.options input')) {
-    input.addEventListener('change', () =>
-      changeOf(chart, 'options', { ...state.options[chart.key], [input.dataset.of]: input.value }),
+  for (const control of byId(`chart-${chart.key}`).querySelectorAll('.options [data-of]')) {
+    control.addEventListener('change', () =>
+      changeOf(chart, 'options', { ...state.options[chart.key], [control.dataset.of]: control.value }),
     );
   }
   listen(['options'], () => showOptions(chart));

@@ -45,12 +45,14 @@ const inStage = ({ stage }, run) => stage === undefined || report.runs.stage[run
 
 function seriesOf(chart, panel, options) {
   const traces = chart.traces.filter((trace) => trace.panel === panel.key);
+  const along = Boolean(resolved(chart.layout.logged, options)); // the steps, and not the machine's clock
   return traces.map((trace) => {
     const table = tables[resolved(trace.table, options)];
     const measured = measuredRows(table, columnOf(trace.plotly.x, options), columnOf(trace.plotly.y, options));
     const pieces = measured.pieces.filter(({ run }) => run < 0 || inStage(trace, run));
     const without = [...measured.without].filter((run) => inStage(trace, run));
-    const one = { ...measured, trace, table, measured, pieces, without, marks: trace.plotly.mode === 'markers' };
+    const smooth = resolved(trace.smooth, options);
+    const one = { ...measured, trace, table, measured, pieces, without, along, smooth, marks: trace.plotly.mode === 'markers' };
     return trace.rows === 'frontier' ? frontierOf(one) : one;
   });
 }

@@ -162,7 +162,7 @@ function drawRun(pen, panel, one, piece, colour, bold) {
     return;
   }
   const style = styleOf(panel.found.runs.size);
-  const smooth = trace.smooth && state.smooth > 0;
+  const smooth = one.smooth && state.smooth > 0;
   const values = smooth ? panel.smooth(one) : ys;
   const raw = bold ? 0.55 : style.raw;
   if (bold) strokeLine(pen, piece, xs, values, scales, { colour: ink('card'), width: 6 });
@@ -173,9 +173,9 @@ function drawRun(pen, panel, one, piece, colour, bold) {
   strokeLine(pen, piece, xs, values, scales, { colour, dash: line.dash ? [6, 4] : [], ...look });
 }
 
-// What of a line has been played so far: only the history lies along the steps that are played.
+// What of a line has been played so far, if it lies along the steps that are played.
 function played(piece, one) {
-  if (state.at === null || one.table !== tables.history) return piece;
+  if (state.at === null || !one.along) return piece;
   const fits = playedRows(one.table);
   let { to } = piece;
   while (to > piece.from && !fits(one.rows[to - 1])) to -= 1;

@@ -20,7 +20,7 @@ function candidates(panel, [px, py]) {
   const offer = (one, run, row) => {
     const place = [x.to(one.xs[row]), y.to(one.ys[row])];
     if (!Number.isFinite(place[0] + place[1])) return;
-    const line = one.trace.smooth && state.smooth > 0 ? y.to(panel.smooth(one)[row]) : place[1];
+    const line = one.smooth && state.smooth > 0 ? y.to(panel.smooth(one)[row]) : place[1];
     const aside = Math.abs(place[0] - px);
     const off = Math.min(Math.abs(place[1] - py), Math.abs(line - py));
     const far = one.marks ? Math.hypot(aside, off) : off + Math.max(0, aside - 12);
