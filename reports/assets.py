@@ -52,7 +52,7 @@ class _Bytecode(jinja2.FileSystemBytecodeCache):
 class _Flush(jinja2.ext.Extension):
     """Templates without their indentation: it is a line break's worth of space on the page."""
 
-    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+    def preprocess(self, source: str, name: object, filename: object = None) -> str:  # noqa: ARG002
         """Return *source* with every line at the margin."""
         return _INDENT.sub("", source)
 

@@ -7,8 +7,8 @@ float64. Larger ones keep float32: 7 digits, two more than a hover shows.
 Nothing is stored twice: equal columns of any tables are one, a column that grows evenly with the
 step is four numbers for each run, one that has gaps is its finite values and their rows, one whose
 values hold for some rows (an accuracy) is these values and the rows from which they do. Of steps
-that an earlier table has, and of all else that is the same there, its rows there are kept. A running
-median (a column ``X_median`` beside ``X``) is made by the page.
+that an earlier table has, and of all else that is the same there, only the rows there are kept. A
+running median (a column ``X_median`` beside ``X``) is made by the page.
 """
 
 from __future__ import annotations

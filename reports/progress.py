@@ -61,8 +61,9 @@ def _between(counter: Points, steps: Integers) -> Floats:
 
 def _trained_on(steps: Integers, each: Value) -> Floats:
     # nanochat's configs say -1 for "to be found out"
-    known = isinstance(each, float) and 0 < each < math.inf
-    return steps.astype(np.float64) * each if known else np.full(steps.size, np.nan)
+    if isinstance(each, float) and 0 < each < math.inf:
+        return steps.astype(np.float64) * each
+    return np.full(steps.size, np.nan)
 
 
 def _elapsed(points: Mapping[str, Points], steps: Integers) -> Floats:
@@ -71,4 +72,5 @@ def _elapsed(points: Mapping[str, Points], steps: Integers) -> Floats:
     for of in _each_once(points):
         start = min(start, float(np.nanmin(of.ts[:1], initial=np.inf)))
         ts = np.fmin(ts, at(Points(of.steps, of.ts, of.ts), steps))
-    return np.where(np.isfinite(ts), ts - start, np.nan)
+    ts[~np.isfinite(ts)] = np.nan  # a time that is not known
+    return ts - start

@@ -34,7 +34,7 @@ from etl.snapshot import Manifest
 from reports.axes import Accuracy
 from reports.load import Facts, Run
 from reports.progress import COUNTERS, newest, progress
-from reports.thinning import at, held, kept_steps, m4, shares, together
+from reports.thinning import at, held, kept_alone, kept_steps, shares, together
 
 Shares = Mapping[int, int]  # run -> how many rows it may have
 _NONE = pl.DataFrame(
@@ -143,8 +143,7 @@ class _Scan:
         drawn = {metric: points[metric] for metric in self.wanted.metrics if metric in points}
         weights = dict(self.wanted.metrics)
         several: dict[tuple[str, ...], bool] = {
-            (metric,): False
-            for metric in (*weights, *self.wanted.medians, *self.wanted.others)
+            (metric,): False for metric in (*weights, *self.wanted.medians, *self.wanted.others)
         }
         for metrics, beside in (several | dict(self.wanted.together)).items():
             if all(metric in points for metric in metrics):
@@ -214,22 +213,19 @@ class _Scan:
 
     def _place_others(self, run: Run, points: dict[str, Points]) -> None:
         """Take the rows of the metrics that are drawn alone, each at steps of its own."""
-        kept: dict[str, Integers] = {}
+        own: dict[str, Integers] = {}
         for metric, room in self.wanted.others.items():
             if metric in points and run.index in room:
-                steps, _, values = points[metric]
-                fits = steps.size <= room[run.index]
-                buckets = steps.size if fits else max(1, room[run.index] // 4)
-                kept[metric] = steps[m4(steps, values, buckets)]
-        if not kept:
+                own[metric] = kept_alone(points[metric], room[run.index])
+        if not own:
             return
-        every = np.unique(np.concatenate([*kept.values()]))
+        every = np.unique(np.concatenate([*own.values()]))
         columns = {"run": np.full(every.size, run.index), "step": every}
         rows = pl.DataFrame(columns | progress(run, points, every))
-        for metric, steps in kept.items():
+        for metric, steps in own.items():
             value = pl.Series("value", at(points[metric], steps))
-            own = rows[np.searchsorted(every, steps)].with_columns(value)
-            self.others.setdefault(metric, {})[run.index] = own
+            some = rows[np.searchsorted(every, steps)].with_columns(value)
+            self.others.setdefault(metric, {})[run.index] = some
 
 
 def measured(points: Mapping[str, Points], accuracy: Accuracy | None) -> Points | None:

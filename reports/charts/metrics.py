@@ -102,9 +102,10 @@ def _note(facts: Facts, metric: Metric, rows: Rows) -> Note:
     if broken := rows.total("not_finite"):
         text += f"; {broken:,} are NaN or infinite: there the line has a gap"
     if rows.thinned:
-        text += "; the rest was thinned, keeping the extremes"
-    better = BETTER.get(metric.direction or "", "")
-    return Note(f"{text}. {better}".rstrip(), ("metric", metric.name))
+        text += "; the rest was thinned, keeping extremes and corners"
+    more = ["It is not smoothed."] if metric.family in SET else []
+    more += [BETTER[metric.direction]] if metric.direction in BETTER else []
+    return Note(" ".join([f"{text}.", *more]), ("metric", metric.name))
 
 
 def _left_out(metrics: Sequence[Metric]) -> list[Note]:

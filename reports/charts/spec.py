@@ -42,6 +42,11 @@ class Option:
     label: str
     choices: tuple[tuple[str, str], ...]
 
+    @property
+    def in_a_list(self) -> bool:
+        """Whether there are too many, or too long ones, to stand beside each other."""
+        return sum(len(label) + 4 for _, label in self.choices) > 120
+
 
 @dataclass(frozen=True, slots=True)
 class Note:

@@ -153,6 +153,9 @@ def catalog(history: Sequence[Row]) -> list[Row]:
         "train/mfu": ("%", "max", "efficiency"),
         "train/tok_per_sec": ("tokens/s", "max", "throughput"),
         "core_metric": ("fraction", "max", "aggregate"),
+        "reward": ("reward", "max", "reward"),
+        "train/grad_norm": ("norm", None, "optimiser"),
+        "train/lrm": ("ratio", None, "schedule"),
     }
     found: dict[str, tuple[set[str], int]] = {}
     for row in history:

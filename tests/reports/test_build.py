@@ -35,7 +35,7 @@ def test_the_result_is_one_json_object_for_each_project(tmp_path, capsys):
         assert document["snapshot"] == ids[document["project"]]
         assert document["path"] == str(path)
         assert document["bytes"] == path.stat().st_size
-        assert document["charts"] == 10
+        assert document["charts"] == 11
         assert path.read_bytes() == path.with_name("latest.html").read_bytes()
 
 

@@ -58,7 +58,7 @@ def test_the_report_says_what_it_was_built_from(sample):
 
     assert code == 0
     assert document["snapshot"] == sample.first[1]["snapshot"]
-    assert document["charts"] == 10
+    assert document["charts"] == 11
     assert Path(document["path"]).stat().st_size == document["bytes"] < 1_500_000
 
 
@@ -120,6 +120,7 @@ def test_a_project_of_nanochats_pretraining_alone_has_points_in_every_chart_but_
     assert drawn == {
         "trajectory": 10,
         "curves": 10,
+        "metrics": 10,
         "space": 1,
         "parallel": 0,
         "landscape": 10,
@@ -128,6 +129,30 @@ def test_a_project_of_nanochats_pretraining_alone_has_points_in_every_chart_but_
         "evaluations": 1,
         "scaling": 0,
     }
+
+
+def test_of_many_metrics_one_is_chosen_from_a_list(sample, browser):
+    """Every value of the one chosen is one that was logged, and its extremes are among them."""
+    context = browser.new_context(viewport={"width": 1300, "height": 900}, offline=True)
+    tab = open_page(context, sample.built[1]["path"])
+    tab.get_by_label("Other metrics: Metric").select_option("train/grad_norm")
+    tab.locator("#plot-metrics").scroll_into_view_if_needed()
+    wait(tab, "__runatlas.drawn.metrics > 1000")
+    drawn = tab.evaluate(
+        "__runatlas.planes.get('metrics').flatMap(({ series }) => series.flatMap((one) =>"
+        " one.pieces.flatMap(({ from, to }) => [...one.ys.slice(from, to)])))"
+    )
+    address = tab.evaluate("location.hash")
+    context.close()
+    logged = sample.con.execute(
+        "select distinct value::float::double from history where metric = 'train/grad_norm'"
+        " and isfinite(value)"
+    ).fetchall()
+    values = {value for (value,) in logged}
+
+    assert {*drawn} <= values
+    assert {min(values), max(values)} <= {*drawn}
+    assert "metrics.metric=train/grad_norm" in address
 
 
 def test_a_run_pinned_in_the_table_is_bold_in_a_chart_that_was_out_of_view(sample, browser):
