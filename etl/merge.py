@@ -133,7 +133,6 @@ def merge(
     for part in given:
         many = pl.col("metric").is_in(sorted(in_columns - texts))
         numbers = blocks.of_long(part.long.filter(many)) if part.long.height else []
-        numbers = blocks.joined(numbers)  # 100 rows of 22 metrics: merged once and not 22 times
         long = part.long.filter(~many) if numbers else part.long
         melted = [b.only(own).long() for b in part.blocks if (own := _among(b, texts))]
         rows.append(pl.concat([long, *melted]) if melted else long)
