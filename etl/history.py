@@ -6,7 +6,7 @@ What did not change is not written: a log that grew by a hundred steps costs a h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,6 @@ from etl.parts import Part, digest, write_part
 from etl.sources.frames import KEY
 
 Row = dict[str, Any]
-_FEW_BLOCKS = 8
 _ROWS = 122_880  # of one statement: a row group, which DuckDB writes at once
 
 
@@ -50,22 +49,12 @@ def read(con: duckdb.DuckDBPyConnection, run_id: str, stored: Places | None = No
         return History((), long)
     rows = tables.frame(con, f"select * from store.wide where {_among(stored)}")
     blocks = []
-    for block, frame in _by_block(rows, stored):
-        what = stored[block]
+    for (block,), frame in rows.group_by("block", maintain_order=True):
+        what = stored[int(str(block))]
         columns = zip(layout.VALUES, what.metrics, strict=False)
         named = [pl.col(value).alias(KEY + metric) for value, metric in columns]
         blocks.append(Block(what.segment, what.source, once(frame.select(*AXES, *named))))
     return History(tuple(joined(blocks)), long)
-
-
-def _by_block(rows: pl.DataFrame, blocks: Collection[int]) -> Iterator[tuple[int, pl.DataFrame]]:
-    """Yield the rows of each block, by filters where they are few: of three 1 ms and not 4."""
-    if len(blocks) <= _FEW_BLOCKS:
-        found = ((block, rows.filter(pl.col("block") == block)) for block in blocks)
-        yield from ((block, frame) for block, frame in found if frame.height)
-    else:
-        grouped = rows.group_by("block", maintain_order=True)
-        yield from ((int(str(block)), frame) for (block,), frame in grouped)
 
 
 def _among(blocks: Collection[int]) -> str:
