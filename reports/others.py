@@ -45,13 +45,14 @@ def others(
     *points* says by metric and run id how many there are. A line needs two.
     """
     places = {run.run_id: run.index for run in facts.runs}
+    elsewhere = {*elsewhere, *STRAIGHT}
     rows: dict[str, Shares] = {}
     drawn: list[Metric] = []
     left_out: list[Metric] = []
     room, reading = MOST_ROWS, MOST_POINTS
     for metric in sorted(facts.catalog.values(), key=_usefulness):
         of = {places[run]: n for run, n in points.get(metric.name, {}).items() if run in places}
-        if metric.name in {*elsewhere, *STRAIGHT} or max(of.values(), default=0) < 2:
+        if metric.name in elsewhere or max(of.values(), default=0) < 2:
             continue
         logged = sum(of.values())
         own = min(logged, LEAST_ROWS + ROWS_A_RUN * len(of))

@@ -114,9 +114,16 @@ def _picked(
     if frame.height <= EXACT_ROWS or not {*place} <= {*frame.columns}:
         return found
     wanted = [name for name in frame.columns if name != "run" and not name.endswith(MEDIAN)]
+    probe = frame.slice(frame.height // 2, 1)
     for table, other in earlier.items():
         shared = [name for name in wanted if name in other.columns and name not in found]
         if not shared or not {*place} <= {*other.columns} or other.height < frame.height:
+            continue
+        # one row first: of 158 tables of 252 rows to join each with each took 10 s
+        runs, steps = (other[name].to_numpy() for name in place)
+        spot = np.flatnonzero((steps == probe["step"][0]) & (runs == probe["run"][0]))
+        shared = [n for n in shared if spot.size and probe[n].equals(other[n].slice(spot[0], 1))]
+        if not shared:
             continue
         at = other.select(place).with_row_index("at")
         rows = frame.select(place).join(at, on=place, how="left", maintain_order="left")["at"]

@@ -37,9 +37,6 @@ from reports.progress import COUNTERS, newest, progress
 from reports.thinning import at, held, kept_alone, kept_steps, shares, together
 
 Shares = Mapping[int, int]  # run -> how many rows it may have
-_NONE = pl.DataFrame(
-    schema={"run": pl.Int64, "step": pl.Int64, **dict.fromkeys((*COUNTERS, "value"), pl.Float64)}
-)
 # 1,000 runs get 80 rows each: about 1 MB of the page.
 LEAST_ROWS, ROWS_A_RUN, MOST_ROWS = 12_000, 80, 80_000
 
@@ -109,7 +106,7 @@ class _Scan:
             frame=pl.concat([self._empty(), *frames]),
             tallies=self.tallies,
             others={
-                metric: pl.concat([_NONE, *(frame for _, frame in sorted(of.items()))])
+                metric: pl.concat([of[run] for run in sorted(of)])
                 for metric, of in self.others.items()
             },
             best=self.best,

@@ -19,7 +19,7 @@ from reports.load import Facts, query
 from reports.pack import MEDIAN, MEDIAN_WINDOW
 from reports.progress import COUNTERS
 from reports.scan import Scan
-from reports.thinning import m4, shares
+from reports.thinning import extremes, shares
 
 MACHINE_ROWS = 12_000  # of each kind of measurement: there are several, and they are level
 _AXES = ("step", "total_step", *COUNTERS)
@@ -201,8 +201,7 @@ def machine(
     frames, counts = [], []
     for run, of in sorted(every.items()):
         finite = np.isfinite(of.values)
-        fits = of.steps.size <= room[run]
-        kept = m4(of.steps, of.values, of.steps.size if fits else max(1, room[run] // 4))
+        kept = extremes(of.steps, of.values, room[run])
         columns = {"time": of.ts[kept] - of.ts[0], "value": of.values[kept]}
         pieces = np.cumsum(~finite)[kept]
         frame = pl.DataFrame({"run": np.full(kept.size, run), "piece": pieces, **columns})

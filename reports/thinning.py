@@ -36,6 +36,11 @@ def m4(steps: Integers, values: Floats, buckets: int) -> Integers:
     return np.unique(np.concatenate(kept))
 
 
+def extremes(steps: Integers, values: Floats, room: int) -> Integers:
+    """Return the places of the points that stay where there is *room* for about so many."""
+    return m4(steps, values, steps.size if steps.size <= room else max(1, room // 4))
+
+
 def kept_alone(of: Points, room: int) -> Integers:
     """Return the steps of one metric that stay, about *room* at most.
 
@@ -45,7 +50,7 @@ def kept_alone(of: Points, room: int) -> Integers:
     if steps.size <= room:
         return steps
     turning = corners(steps, values)
-    return steps[turning if turning.size <= room else m4(steps, values, max(1, room // 4))]
+    return steps[turning if turning.size <= room else extremes(steps, values, room)]
 
 
 def corners(steps: Integers, values: Floats) -> Integers:

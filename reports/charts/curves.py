@@ -8,8 +8,8 @@ import polars as pl
 
 from reports import theme, words
 from reports.axes import Axes, Metric
-from reports.charts import plane, spec
-from reports.charts.spec import Absent, Chart, Json, Note, Option, Shown, by, col, of_run
+from reports.charts import plane
+from reports.charts.spec import Absent, Chart, Json, Note, Option, Shown, by, col
 from reports.load import Facts
 from reports.results import Results
 from reports.series import Rows
@@ -48,46 +48,20 @@ def curves(
         notes=(*(_note(loss, rows[loss]) for loss in losses), *([plane.SMOOTHED] if rows else [])),
         absent=tuple(a for loss in losses for a in _absent(facts, loss, rows[loss])),
         shown=tuple(Shown("history", (loss,), ("loss", loss), column=loss) for loss in losses),
-        counts=_counts(rows),
+        counts=plane.counts(rows),
     )
 
 
 def _trace(stage: int, along: Json, losses: Mapping[str, Metric]) -> Json:
-    names = {name: metric.name for name, metric in losses.items()}
-    units = {name: metric.unit_words for name, metric in losses.items()}
+    names = by("loss", {name: metric.name for name, metric in losses.items()})
+    units = by("loss", {name: metric.unit_words for name, metric in losses.items()})
     value = by("loss", {name: col(name) for name in losses})
-    return {
-        "panel": theme.STAGES[stage],
-        "stage": stage,
-        "table": "history",
-        "rows": "line",
-        "role": "data",
-        "colour": "line",
-        "smooth": True,
-        "labels": True,
-        "hover": [
-            spec.line("", of_run("status")),
-            spec.line("step", col("step"), "int"),
-            [by("loss", names), value, "g", by("loss", units)],
-        ],
-        "plotly": {"type": "scatter", "mode": "lines", "x": along, "y": value},
-    }
-
-
-def _counts(rows: Mapping[str, Rows]) -> Mapping[str, int]:
-    first = next(iter(rows.values()), None)
-    if first is None:
-        return {"logged": 0, "drawn": 0}
-    return {"logged": first.total("logged"), "drawn": first.frame.height}
+    return plane.stage_line(stage, along, value, (names, units), table="history")
 
 
 def _note(loss: str, rows: Rows) -> Note:
     drawn, logged = rows.frame.height, rows.total("logged")
-    text = f"{drawn:,} of {words.count(logged, 'point')} of {loss} drawn"
-    if broken := rows.total("not_finite"):
-        text += f"; {broken:,} are NaN or infinite: there the line has a gap"
-    if rows.thinned:
-        text += "; the rest was thinned, keeping the extremes"
+    text = f"{drawn:,} of {words.count(logged, 'point')} of {loss} drawn{plane.lost(rows)}"
     return Note(f"{text}.", ("loss", loss))
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from reports import theme, words
+from reports import words
 from reports.axes import Metric
-from reports.charts import plane, spec
-from reports.charts.spec import Absent, Chart, Json, Note, Option, Shown, by, col, of_run
+from reports.charts import plane
+from reports.charts.spec import Absent, Chart, Json, Note, Option, Shown, by, col
 from reports.load import Facts
 from reports.results import Results
 from reports.series import Rows
@@ -63,46 +63,25 @@ def metrics(
                 Shown(table, (name,), ("metric", name), column="value")
                 for name, table in tables.items()
             ),
-            counts=_counts(drawn),
+            counts=plane.counts(drawn),
         )
     ]
 
 
 def _trace(stage: int, tables: Mapping[str, str], along: Json, metrics: Sequence[Metric]) -> Json:
-    names = {metric.name: metric.label for metric in metrics}
-    units = {metric.name: metric.unit_words for metric in metrics}
-    value = col("value")
-    return {
-        "panel": theme.STAGES[stage],
-        "stage": stage,
-        "table": by("metric", tables),
-        "rows": "line",
-        "role": "data",
-        "colour": "line",
-        "smooth": by("metric", {metric.name: metric.family not in SET for metric in metrics}),
-        "labels": True,
-        "hover": [
-            spec.line("", of_run("status")),
-            spec.line("step", col("step"), "int"),
-            [by("metric", names), value, "g", by("metric", units)],
-        ],
-        "plotly": {"type": "scatter", "mode": "lines", "x": along, "y": value},
-    }
-
-
-def _counts(drawn: Mapping[Metric, Rows]) -> Mapping[str, int]:
-    first = next(iter(drawn.values()))
-    return {"logged": first.total("logged"), "drawn": first.frame.height}
+    names = by("metric", {metric.name: metric.label for metric in metrics})
+    said = names, by("metric", {metric.name: metric.unit_words for metric in metrics})
+    smooth = by("metric", {metric.name: metric.family not in SET for metric in metrics})
+    return plane.stage_line(
+        stage, along, col("value"), said, table=by("metric", tables), smooth=smooth
+    )
 
 
 def _note(facts: Facts, metric: Metric, rows: Rows) -> Note:
     height, logged = rows.frame.height, words.count(rows.total("logged"), "point")
     runs = rows.frame["run"].n_unique()
     text = f"{height:,} of {logged} of {metric.label} drawn, of {runs} of {len(facts.runs)} runs"
-    if broken := rows.total("not_finite"):
-        text += f"; {broken:,} are NaN or infinite: there the line has a gap"
-    if rows.thinned:
-        text += "; the rest was thinned, keeping extremes and corners"
+    text += plane.lost(rows, "extremes and corners")
     more = ["It is not smoothed."] if metric.family in SET else []
     more += [BETTER[metric.direction]] if metric.direction in BETTER else []
     return Note(" ".join([f"{text}.", *more]), ("metric", metric.name))

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from reports import theme, words
+from reports import words
 from reports.axes import Metric
 from reports.charts import plane, spec
-from reports.charts.spec import Absent, Chart, Json, Note, Option, Shown, by, col, of_run
+from reports.charts.spec import Absent, Chart, Json, Note, Option, Shown, by, col
 from reports.load import Facts
 from reports.results import Results
 from reports.series import Rows
@@ -30,9 +30,8 @@ def performance(
     elapsed = plane.axis("time since the first measurement", "", "duration")
     x = {name: elapsed if name in timed else across for name in tables}
     at = {name: col("time") if name in timed else along for name in tables}
-    step = spec.line("step", col("step"), "int")
     clock = spec.line("after", col("time"), "g", "s")
-    when = {name: clock if name in timed else step for name in tables}
+    when = {name: clock if name in timed else plane.STEP for name in tables}
     stages = plane.stages(facts, rows)
     height = plane.axis(
         by("metric", {metric.name: metric.label for metric in rows}),
@@ -70,7 +69,7 @@ def performance(
             for m in rows
             if m not in machine
         ),
-        counts=_counts(rows),
+        counts=plane.counts(rows),
     )
 
 
@@ -79,40 +78,15 @@ def _table(metric: Metric, rows: Rows) -> pl.DataFrame:
 
 
 def _trace(stage: int, table: Json, along: Json, when: Json, metrics: Sequence[Metric]) -> Json:
-    names = {metric.name: metric.label for metric in metrics}
-    units = {metric.name: metric.unit_words for metric in metrics}
-    value = by("metric", {name: col(name) for name in names})
-    return {
-        "panel": theme.STAGES[stage],
-        "stage": stage,
-        "table": table,
-        "rows": "line",
-        "role": "data",
-        "colour": "line",
-        "smooth": True,
-        "labels": True,
-        "hover": [
-            spec.line("", of_run("status")),
-            when,
-            [by("metric", names), value, "g", by("metric", units)],
-        ],
-        "plotly": {"type": "scatter", "mode": "lines", "x": along, "y": value},
-    }
-
-
-def _counts(rows: Mapping[Metric, Rows]) -> Mapping[str, int]:
-    first = next(iter(rows.values()), None)
-    if first is None:
-        return {"logged": 0, "drawn": 0}
-    return {"logged": first.total("logged"), "drawn": first.frame.height}
+    names = by("metric", {metric.name: metric.label for metric in metrics})
+    units = by("metric", {metric.name: metric.unit_words for metric in metrics})
+    value = by("metric", {metric.name: col(metric.name) for metric in metrics})
+    return plane.stage_line(stage, along, value, (names, units), table=table, when=when)
 
 
 def _note(metric: Metric, rows: Rows, *, timed: bool) -> Note:
-    text = f"{rows.frame.height:,} of {words.count(rows.total('logged'), 'measurement')} drawn"
-    if broken := rows.total("not_finite"):
-        text += f"; {broken:,} are NaN or infinite: there the line has a gap"
-    if rows.thinned:
-        text += "; the rest was thinned, keeping the extremes"
+    measured = words.count(rows.total("logged"), "measurement")
+    text = f"{rows.frame.height:,} of {measured} drawn{plane.lost(rows)}"
     if timed:
         text += ". Of a run with several GPUs it is their median"
     return Note(f"{text}.", ("metric", metric.name))

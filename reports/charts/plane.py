@@ -23,10 +23,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports import theme
-from reports.charts.spec import Json, Note, by, col
+from reports.charts import spec
+from reports.charts.spec import Json, Note, by, col, of_run
 from reports.load import Facts
 from reports.results import Results
 from reports.series import Rows
+
+Said = tuple[Json, Json]  # the name and the unit of what stands on y
 
 X_AXES: dict[str, Json] = {
     "step": {"title": "step", "unit": "", "type": "linear"},
@@ -35,6 +38,7 @@ X_AXES: dict[str, Json] = {
     "time": {"title": "training time", "unit": "", "type": "duration"},
 }
 
+STEP = spec.line("step", col("step"), "int")
 SMOOTHED = Note(
     "Thin is what was logged; bold is a mean of running medians that fades away on both sides, as"
     " far as the smoothing reaches."
@@ -59,6 +63,53 @@ def stage_panels(stages: Sequence[int], x: Json, y: Json) -> list[Json]:
 def along() -> tuple[Json, Json]:
     """Return the x axis that the reader chooses for the whole page, and the column it shows."""
     return by("axis", X_AXES), by("axis", {name: col(name) for name in X_AXES})
+
+
+def stage_line(
+    stage: int,
+    x: Json,
+    y: Json,
+    said: Said,
+    *,
+    table: object,
+    when: object = STEP,
+    smooth: object = True,
+) -> Json:
+    """Return the trace of a stage's runs, a line each.
+
+    Its hover has the place along x, *when*, and the name and the unit that are *said* of y.
+    """
+    return {
+        "panel": theme.STAGES[stage],
+        "stage": stage,
+        "table": table,
+        "rows": "line",
+        "role": "data",
+        "colour": "line",
+        "smooth": smooth,
+        "labels": True,
+        "hover": [
+            spec.line("", of_run("status")),
+            when,
+            [said[0], y, "g", said[1]],
+        ],
+        "plotly": {"type": "scatter", "mode": "lines", "x": x, "y": y},
+    }
+
+
+def counts(rows: Mapping[Any, Rows]) -> dict[str, int]:
+    """Return what was logged and what is drawn of the first of *rows*, which stands at first."""
+    first = next(iter(rows.values()), None)
+    if first is None:
+        return {"logged": 0, "drawn": 0}
+    return {"logged": first.total("logged"), "drawn": first.frame.height}
+
+
+def lost(rows: Rows, kept: str = "the extremes") -> str:
+    """Return what is not drawn of *rows*, and why, to end a note with; *kept* is by thinning."""
+    broken = rows.total("not_finite")
+    gaps = f"; {broken:,} are NaN or infinite: there the line has a gap" if broken else ""
+    return gaps + (f"; the rest was thinned, keeping {kept}" if rows.thinned else "")
 
 
 def logged(option: str, rows: Mapping[str, Rows]) -> Json:
