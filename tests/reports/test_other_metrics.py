@@ -174,6 +174,16 @@ def test_a_reader_chooses_a_metric_and_a_link_has_the_choice(flat):
     assert tab.errors == []
 
 
+def test_its_card_is_laid_out_as_that_of_the_losses(flat):
+    """No rule that is meant for something else of its name moves what is in it."""
+    tab = flat.open()
+    sides = "([a, b]) => [a, b].map((of) => document.querySelector(of).getBoundingClientRect().x)"
+    curves, metrics = tab.evaluate(sides, ["#title-curves", "#title-metrics"])
+
+    assert curves == metrics
+    assert tab.errors == []
+
+
 def test_what_is_played_shows_as_much_of_it_as_of_the_losses(flat):
     """Its steps are those of training, counted on through the parents."""
     tab = flat.open("#metrics.metric=train/lrm")
